@@ -1,0 +1,169 @@
+// The two kernels that forward and linear backward passes are made of. They know no rank, no padding
+// and no layout: a strip combines rows of equal length, a line slides along contiguous elements.
+#pragma once
+
+#include <type_traits>
+
+#include "monoid.h"
+
+namespace cenote::CENOTE_TARGET {
+
+// Tap is the type in which tap numbers are kept, or void where they are not.
+template <class Tap>
+constexpr bool kKeepsTaps = !std::is_void_v<Tap>;
+
+// A row to combine: its values, the taps that led to them so far (or null), and the tap leading here.
+template <class T, class Tap>
+struct Operand {
+  const T* values;
+  const Tap* taps;
+  Index tap;
+  Operand moved(Index by, Index taps_on) const { return {values + by, taps, tap + taps_on}; }
+};
+
+// Puts every pair of `run` in the place of each of the `count` entries of a list, in order; the far
+// side lies `pitch` elements apart, and a tap there stands for `taps` tap numbers. Returns the count.
+template <class Entry>
+inline Index expand(Entry* list, Index count, const Run& run, Index pitch, Index taps) {
+  for (Index e = count - 1; e >= 0; --e) {
+    const Entry entry = list[e];
+    for (Index j = run.count - 1; j >= 0; --j)
+      list[e * run.count + j] = entry.moved((run.source + j * run.step) * pitch,
+                                            (run.tap + j * run.tap_step) * taps);
+  }
+  return count * run.count;
+}
+
+// What happens to a combined vector at position `x` of its row before it is stored.
+struct Keep {
+  Keep from(Index) const { return {}; }
+  template <class V, class Lanes>
+  V operator()(V v, Index, Lanes) const {
+    return v;
+  }
+};
+template <class T>
+struct Divide {
+  const T* each;  // one divisor an element, or null
+  T all;
+  Divide from(Index x) const { return {each ? each + x : nullptr, all}; }
+  template <class Lanes>
+  Vec<T> operator()(Vec<T> v, Index x, Lanes lanes) const {
+    const Vec<T> by = broadcast<Vec<T>>(all);
+    return each ? v / (by * load_first<T>(each + x, lanes)) : v / by;
+  }
+};
+
+// out[x] = the combination of operand[0][x], operand[1][x], ..., and the taps that it came from.
+// With `may_be_empty`, an element without a tap in the first operand has none in any.
+template <class M, class Tap, class Finish>
+inline void strip(const Operand<typename M::Element, Tap>* operand, Index count, bool may_be_empty,
+                  Index length, typename M::Element* out, Tap* taps, Finish finish) {
+  using T = typename M::Element;
+  sweep<T>(length, [=](Index x, auto lanes) {
+    if (count == 0) {
+      store_first<T>(out + x, lanes, finish(broadcast<Vec<T>>(M::identity()), x, lanes));
+      if constexpr (kKeepsTaps<Tap>)
+        store_taps<T>(taps + x, lanes, broadcast<TapVec<T>>(kNoTap<Tap>));
+      return;
+    }
+    Vec<T> kept = load_first<T>(operand[0].values + x, lanes);
+    if constexpr (kKeepsTaps<Tap>) {
+      const auto tap_of = [=](const Operand<T, Tap>& from) {
+        const TapVec<T> here = broadcast<TapVec<T>>(Tap(from.tap));
+        return from.taps ? here + load_taps<T>(from.taps + x, 0, lanes) : here;
+      };
+      TapVec<T> tap = tap_of(operand[0]);
+      for (Index j = 1; j < count; ++j) {
+        const Vec<T> next = load_first<T>(operand[j].values + x, lanes);
+        const auto taken = M::takes(next, kept);
+        kept = taken ? next : kept;
+        tap = taken ? tap_of(operand[j]) : tap;
+      }
+      if (may_be_empty && operand[0].taps) {
+        const TapVec<T> none = broadcast<TapVec<T>>(kNoTap<Tap>);
+        tap = load_taps<T>(operand[0].taps + x, 0, lanes) == none ? none : tap;
+      }
+      store_taps<T>(taps + x, lanes, tap);
+    } else {
+      for (Index j = 1; j < count; ++j)
+        kept = M::combine(kept, load_first<T>(operand[j].values + x, lanes));
+    }
+    store_first<T>(out + x, lanes, finish(kept, x, lanes));
+  });
+}
+
+// The elements position + lane*stride of a row of length n; `fill` outside. Stride 0 in the template
+// means any, given as `step`.
+template <class T, int stride>
+inline Vec<T> fetch(const T* row, Index n, Index position, Index step, T fill) {
+  constexpr int lanes = kLanes<T>;
+  if constexpr (stride == 1) {
+    if (position >= 0 && position + lanes <= n) return load<Vec<T>>(row + position);
+    const Vec<T> rest = broadcast<Vec<T>>(fill);
+    const Index low = max(0, -position), high = min(lanes, n - position);
+    return low < high ? load_lanes<Vec<T>>(row + position, int(low), int(high), rest) : rest;
+  } else if constexpr (stride == 2) {
+    return even_lanes(fetch<T, 1>(row, n, position, 1, fill),
+                      fetch<T, 1>(row, n, position + lanes, 1, fill), AllOf<T>{});
+  } else {
+    Vec<T> v = broadcast<Vec<T>>(fill);
+    for (int lane = 0; lane < lanes; ++lane) {
+      const Index i = position + lane * step;
+      if (i >= 0 && i < n) v[lane] = row[i];
+    }
+    return v;
+  }
+}
+
+// Outputs [begin, end) of a window that slides along a row of length n of contiguous elements; the
+// first of them goes to out[0]. first_tap: for every output of the row its first tap inside.
+template <class M, int stride, class Tap, class Finish>
+inline void line(const typename M::Element* row, Index n, const Axis& axis, Index begin, Index end,
+                 const Tap* first_tap, typename M::Element* out, Tap* taps, Finish finish) {
+  using T = typename M::Element;
+  const Index step = axis.stride, apart = axis.dilation, kernel = axis.kernel;
+  sweep<T>(end - begin, [=](Index x, auto lanes) {
+    const Index start = (begin + x) * step - axis.before;
+    Vec<T> kept = fetch<T, stride>(row, n, start, step, M::identity());
+    if constexpr (kKeepsTaps<Tap>) {
+      TapVec<T> tap = {};
+      for (Index k = 1; k < kernel; ++k) {
+        const Vec<T> next = fetch<T, stride>(row, n, start + k * apart, step, M::identity());
+        const auto taken = M::takes(next, kept);
+        kept = taken ? next : kept;
+        tap = taken ? broadcast<TapVec<T>>(Tap(k)) : tap;
+      }
+      if (first_tap) {  // padding wins only where all is identity: then the first tap inside has it
+        const TapVec<T> first = load_taps<T>(first_tap + begin + x, 0, lanes);
+        tap = tap < first ? first : tap;
+      }
+      store_taps<T>(taps + x, lanes, tap);
+    } else {
+      for (Index k = 1; k < kernel; ++k)
+        kept = M::combine(kept, fetch<T, stride>(row, n, start + k * apart, step, M::identity()));
+    }
+    store_first<T>(out + x, lanes, finish(kept, x, lanes));
+  });
+}
+
+// Adds up, for the inputs [begin, end) of a row, the outputs of a row of length `outputs` that read
+// each; the first goes to out[0]. Inputs a stride apart are read through the same taps by
+// neighbouring outputs: such a phase is one vector.
+template <class T>
+inline void line_readers(const T* row, Index outputs, const Axis& axis, Index begin, Index end,
+                         T* out) {
+  const Index stride = axis.stride;
+  for (Index first = begin; first < min(begin + stride, end); ++first) {
+    const Run run = all_readers(axis, first);
+    T* to = out + (first - begin);
+    sweep<T>((end - first - 1) / stride + 1, [=](Index q, auto lanes) {
+      Vec<T> total = {};
+      for (Index j = 0; j < run.count; ++j)
+        total += fetch<T, 1>(row, outputs, run.source + q + j * run.step, 1, T(0));
+      store_strided<T>(to + q * stride, stride, lanes, total);
+    });
+  }
+}
+
+}  // namespace cenote::CENOTE_TARGET

@@ -1,0 +1,142 @@
+// What starts from tap numbers: the backward pass of a selecting reduction, in two ways that give the
+// same bits, and its adjoint.
+//
+// gather: every input asks its readers, in ascending order, whether they took it; written once.
+// scatter: every output, in ascending order, adds its gradient to the input that it took.
+#pragma once
+
+#include "pool-inl.h"
+
+namespace cenote::CENOTE_TARGET {
+
+// Calls body(plane, begin, end) for the parts of the units [begin, end) that share a plane.
+template <class Body>
+inline void for_each_plane(Index begin, Index end, Index units_of_plane, Body body) {
+  while (begin < end) {
+    const Index plane = begin / units_of_plane;
+    const Index stop = min(end, (plane + 1) * units_of_plane);
+    body(plane, begin - plane * units_of_plane, stop - plane * units_of_plane);
+    begin = stop;
+  }
+}
+
+// A row or a pixel of outputs that may have taken an input, through tap number `tap` if they did.
+template <class T, class Tap>
+struct Reader {
+  const T* gradient;
+  const Tap* taps;
+  Index tap;
+  Reader moved(Index by, Index taps_on) const { return {gradient + by, taps + by, tap + taps_on}; }
+};
+
+template <class T, class Tap>
+class Gather {
+ public:
+  Gather(const Geometry& g, Arena& arena) : g_(g) {
+    Index inside = 1, rows = 1, pixels = 1;
+    for (int l = g.rank - 1; l >= 0; --l) {
+      pitch_[l] = slice_of(g, g.out, l);
+      taps_inside_[l] = inside;
+      inside *= g.axis[l].kernel;
+      const Index most = min((extent(g.axis[l]) - 1) / g.axis[l].stride + 1, g.out[l]);
+      pixels *= most;
+      if (l < g.rank - 1) rows *= most;
+    }
+    reader_ = arena.take<Reader<T, Tap>>(rows);
+    if (g.inner > 1) pixel_ = arena.take<Reader<T, Tap>>(pixels);
+  }
+
+  // Input `i` of axis 0, or with one axis the inputs [i, end), from a plane of gradients and taps.
+  void unit(const T* gradient, const Tap* taps, Index i, Index end, T* out) {
+    const int last = g_.rank - 1;
+    Index target[kMaxRank] = {i};
+    const Index rows = last == 0 ? 1 : slice_of(g_, g_.n, 0) / (g_.n[last] * g_.inner);
+    const Index first = last == 0 ? i : 0, stop = last == 0 ? end : g_.n[last];
+    for (Index row = 0; row < rows; ++row) {
+      reader_[0] = {gradient, taps, 0};
+      Index count = 1;
+      for (int l = 0; l < last; ++l) count = expand(l, target[l], reader_, count);
+      if (g_.inner == 1) {
+        line(count, first, stop, out);
+      } else {
+        for (Index at = first; at < stop; ++at) {
+          for (Index e = 0; e < count; ++e) pixel_[e] = reader_[e];
+          strip(expand(last, at, pixel_, count), out + (at - first) * g_.inner);
+        }
+      }
+      out += g_.n[last] * g_.inner;
+      for (int l = last - 1; l > 0 && ++target[l] == g_.n[l]; --l) target[l] = 0;
+    }
+  }
+
+ private:
+  using Readers = Reader<T, Tap>*;
+
+  Index expand(int level, Index i, Readers list, Index count) const {
+    const Run run = readers(g_.axis[level], g_.out[level], i);
+    return CENOTE_TARGET::expand(list, count, run, pitch_[level], taps_inside_[level]);
+  }
+
+  static Vec<T> taken(Vec<T> gradient, TapVec<T> taps, Index tap) {
+    return taps == broadcast<TapVec<T>>(Tap(tap)) ? gradient : Vec<T>{};
+  }
+
+  // Channels inside: every reader is a pixel.
+  void strip(Index count, T* out) const {
+    const Reader<T, Tap>* reader = pixel_;
+    sweep<T>(g_.inner, [=](Index x, auto lanes) {
+      Vec<T> total = {};
+      for (Index j = 0; j < count; ++j)
+        total += taken(load_first<T>(reader[j].gradient + x, lanes),
+                       load_taps<T>(reader[j].taps + x, 0, lanes), reader[j].tap);
+      store_first<T>(out + x, lanes, total);
+    });
+  }
+
+  // Every reader is a row: go along it by phases of the stride, as in line_readers.
+  void line(Index count, Index begin, Index end, T* out) const {
+    const Axis& axis = g_.axis[g_.rank - 1];
+    const Index stride = axis.stride, outputs = g_.out[g_.rank - 1];
+    const Reader<T, Tap>* reader = reader_;
+    for (Index first = begin; first < min(begin + stride, end); ++first) {
+      const Run run = all_readers(axis, first);
+      T* to = out + (first - begin);
+      sweep<T>((end - first - 1) / stride + 1, [=](Index q, auto lanes) {
+        Vec<T> total = {};
+        for (Index row = 0; row < count; ++row)
+          for (Index j = 0; j < run.count; ++j) {
+            const Index o = run.source + q + j * run.step;
+            const int low = int(min(max(0, -o), kLanes<T>));
+            const int high = int(max(low, min(kLanes<T>, outputs - o)));
+            if (low == high) continue;
+            total += taken(fetch<T, 1>(reader[row].gradient, outputs, o, 1, T(0)),
+                           load_taps<T>(reader[row].taps + o, low, high),
+                           reader[row].tap + run.tap + j * run.tap_step);
+          }
+        store_strided<T>(to + q * stride, stride, lanes, total);
+      });
+    }
+  }
+
+  const Geometry& g_;
+  Index pitch_[kMaxRank], taps_inside_[kMaxRank];
+  Readers reader_, pixel_ = nullptr;
+};
+
+// Calls body(position, origin) for all outputs [begin, end) of axis 0 in ascending order: the
+// output's position in its plane and its window's origin in the input's, both for channel 0.
+template <class Body>
+inline void for_each_output(const Geometry& g, Index begin, Index end, Body body) {
+  Index o[kMaxRank] = {begin}, pitch[kMaxRank];
+  const Index inside = slice_of(g, g.out, 0) / g.inner;
+  for (int l = 0; l < g.rank; ++l) pitch[l] = slice_of(g, g.n, l);
+  for (Index x = begin * inside; x < end * inside; ++x) {
+    Index origin = 0;
+    for (int l = 0; l < g.rank; ++l)
+      origin += (o[l] * g.axis[l].stride - g.axis[l].before) * pitch[l];
+    body(x * g.inner, origin);
+    for (int l = g.rank - 1; l >= 0 && ++o[l] == g.out[l] && l > 0; --l) o[l] = 0;
+  }
+}
+
+}  // namespace cenote::CENOTE_TARGET

@@ -1,0 +1,180 @@
+// Vectors of any width from the compiler's own vector types: a dozen operations, written once.
+#pragma once
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#include <immintrin.h>
+#endif
+
+#include "window.h"
+
+// CENOTE_VECTOR_BYTES comes with the target; 0 means one lane, that is plain scalar code.
+namespace cenote::CENOTE_TARGET {
+
+template <class T>
+constexpr int kLanes = CENOTE_VECTOR_BYTES < sizeof(T) ? 1 : CENOTE_VECTOR_BYTES / int(sizeof(T));
+
+template <class E, int lanes>
+struct VecOf {
+  typedef E type __attribute__((vector_size(sizeof(E) * lanes)));
+};
+
+template <std::size_t bytes>
+struct UnsignedOf;
+template <>
+struct UnsignedOf<4> {
+  using type = std::uint32_t;
+};
+template <>
+struct UnsignedOf<8> {
+  using type = std::uint64_t;
+};
+
+template <class T>
+using Vec = typename VecOf<T, kLanes<T>>::type;
+// Tap numbers ride beside values, in lanes of the same width.
+template <class T>
+using TapVec = Vec<typename UnsignedOf<sizeof(T)>::type>;
+
+// The tap number of an empty window, and what it is in a lane.
+template <class Tap>
+constexpr Tap kNoTap = Tap(~Tap(0));
+
+template <class V, class E>
+inline V broadcast(E value) {
+  return V{} + value;
+}
+
+template <class V, class E>
+inline V load(const E* from) {
+  V v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+
+template <class V, class E>
+inline void store(E* to, V v) {
+  __builtin_memcpy(to, &v, sizeof v);
+}
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+// Masked moves for the lanes [low, high): nothing outside them is touched, so nothing can fault.
+constexpr std::uint64_t lane_mask(int low, int high) {
+  return (high >= 64 ? ~0ull : (1ull << high) - 1) & ~((1ull << low) - 1);
+}
+#define CENOTE_MASKED(BYTES, REG, MASK, LOAD, STORE)                                 \
+  template <class V, class E>                                                        \
+    requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)                         \
+  inline V load_lanes(const E* from, int low, int high, V rest) {                    \
+    return V(LOAD(REG(rest), MASK(lane_mask(low, high)), from));                     \
+  }                                                                                  \
+  template <class V, class E>                                                        \
+    requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)                         \
+  inline void store_lanes(E* to, int count, V v) {                                   \
+    STORE(to, MASK(lane_mask(0, count)), REG(v));                                    \
+  }
+CENOTE_MASKED(4, __m512i, __mmask16, _mm512_mask_loadu_epi32, _mm512_mask_storeu_epi32)
+CENOTE_MASKED(8, __m512i, __mmask8, _mm512_mask_loadu_epi64, _mm512_mask_storeu_epi64)
+CENOTE_MASKED(1, __m128i, __mmask16, _mm_mask_loadu_epi8, _mm_mask_storeu_epi8)
+CENOTE_MASKED(2, __m256i, __mmask16, _mm256_mask_loadu_epi16, _mm256_mask_storeu_epi16)
+CENOTE_MASKED(2, __m128i, __mmask8, _mm_mask_loadu_epi16, _mm_mask_storeu_epi16)
+CENOTE_MASKED(4, __m256i, __mmask8, _mm256_mask_loadu_epi32, _mm256_mask_storeu_epi32)
+#undef CENOTE_MASKED
+#endif
+
+// The lanes [low, high) from `from[lane]`; the others keep `rest`.
+template <class V, class E>
+inline V load_lanes(const E* from, int low, int high, V rest) {
+  for (int lane = low; lane < high; ++lane) rest[lane] = from[lane];
+  return rest;
+}
+
+// The first `count` lanes to memory.
+template <class V, class E>
+inline void store_lanes(E* to, int count, V v) {
+  for (int lane = 0; lane < count; ++lane) to[lane] = v[lane];
+}
+
+// Tap numbers from and to their narrow form in memory; lanes outside [low, high) hold "no tap".
+template <class T, class Tap>
+inline TapVec<T> load_taps(const Tap* from, int low = 0, int high = kLanes<T>) {
+  using Narrow = typename VecOf<Tap, kLanes<T>>::type;
+  const Narrow narrow = high - low == kLanes<T>
+                            ? load<Narrow>(from)
+                            : load_lanes<Narrow>(from, low, high, broadcast<Narrow>(kNoTap<Tap>));
+  return __builtin_convertvector(narrow, TapVec<T>);
+}
+template <class T, class Tap>
+inline void store_taps(Tap* to, int count, TapVec<T> v) {
+  using Narrow = typename VecOf<Tap, kLanes<T>>::type;
+  const Narrow narrow = __builtin_convertvector(v, Narrow);
+  if (count == kLanes<T>)
+    store(to, narrow);
+  else
+    store_lanes(to, count, narrow);
+}
+
+template <int...>
+struct Sequence {};
+template <int n, int... lane>
+struct Counted : Counted<n - 1, n - 1, lane...> {};
+template <int... lane>
+struct Counted<0, lane...> {
+  using type = Sequence<lane...>;
+};
+template <class T>
+using AllOf = typename Counted<kLanes<T>>::type;
+
+template <class V, int... lane>
+inline V even_lanes(V low, V high, Sequence<lane...>) {
+  return __builtin_shufflevector(low, high, 2 * lane...);
+}
+template <class V, int... lane>
+inline V odd_lanes(V low, V high, Sequence<lane...>) {
+  return __builtin_shufflevector(low, high, 2 * lane + 1 ...);
+}
+template <class V, int... lane>
+inline V interleave(V even, V odd, Index half, Sequence<lane...>) {
+  constexpr int n = sizeof...(lane);
+  return half == 0 ? __builtin_shufflevector(even, odd, (lane / 2 + lane % 2 * n)...)
+                   : __builtin_shufflevector(even, odd, (n / 2 + lane / 2 + lane % 2 * n)...);
+}
+
+// A number of lanes that the compiler knows: all of them.
+template <class T>
+struct AllLanes {
+  constexpr operator int() const { return kLanes<T>; }
+};
+
+// Calls body(x, lanes) for all of [0, length): vector after vector, and once for what is left over.
+template <class T, class Body>
+inline void sweep(Index length, Body body) {
+  Index x = 0;
+  for (; x + kLanes<T> <= length; x += kLanes<T>) body(x, AllLanes<T>{});
+  if (x < length) body(x, int(length - x));
+}
+
+template <class T, class E>
+inline Vec<T> load_first(const E* from, AllLanes<T>) {
+  return load<Vec<T>>(from);
+}
+template <class T, class E>
+inline Vec<T> load_first(const E* from, int count) {
+  return load_lanes<Vec<T>>(from, 0, count, Vec<T>{});
+}
+template <class T, class E>
+inline void store_first(E* to, AllLanes<T>, Vec<T> v) {
+  store(to, v);
+}
+template <class T, class E>
+inline void store_first(E* to, int count, Vec<T> v) {
+  store_lanes(to, count, v);
+}
+
+// The lanes to memory, `stride` elements apart.
+template <class T, class Lanes>
+inline void store_strided(T* to, Index stride, Lanes lanes, Vec<T> v) {
+  if (stride == 1) return store_first<T>(to, lanes, v);
+  for (int lane = 0; lane < lanes; ++lane) to[lane * stride] = v[lane];
+}
+
+}  // namespace cenote::CENOTE_TARGET
