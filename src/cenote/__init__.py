@@ -1,0 +1,56 @@
+"""Convolution and pooling for PyTorch, at the speed of memory, and see-through."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+from cenote import functional, nn, reference
+from cenote.benchmarking import doctor
+from cenote.field import Field
+from cenote.functional import avg_pool2d, max_pool2d, pool
+from cenote.options import options
+from cenote.reference import pool2d
+from cenote.window import Axis, Window
+
+if TYPE_CHECKING:
+    from cenote import data, inspection, models, training
+    from cenote.training import fit
+
+__all__ = [
+    "Axis",
+    "Field",
+    "Window",
+    "avg_pool2d",
+    "data",
+    "doctor",
+    "fit",
+    "functional",
+    "inspection",
+    "max_pool2d",
+    "models",
+    "nn",
+    "options",
+    "pool",
+    "pool2d",
+    "reference",
+    "training",
+]
+
+__version__ = _version("cenote")
+
+# What needs more than torch is imported when it is first asked for.
+_LATER = {"data": None, "inspection": None, "models": None, "training": None, "fit": "training"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _LATER[name]
+    module = importlib.import_module(f"{__name__}.{home or name}")
+    return module if home is None else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
