@@ -42,6 +42,8 @@ def pool_window(
         ValueError: an argument of the wrong length, or out of its bounds.
     """
     given = (kernel_size, stride, padding, dilation)
+    if torch.compiler.is_compiling():  # a traced call happens once, and caches are not traced
+        return _build(op, rank, *given, bool(ceil_mode))
     try:
         return _cached(op, rank, *map(_freeze, given), bool(ceil_mode))
     except TypeError as error:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from cenote import _kernels, reference
+from cenote import _kernels, options, reference
 from cenote._kernels import Divisor, flatten, no_tap, tap_type, unflatten
 from cenote.window import Window
 
@@ -31,6 +31,7 @@ def _select_pool(x: Tensor, window: list[int], reduce: str, keep: bool) -> tuple
     if _kernels.supports(x):
         values, taps = _kernels.select(x, w, reduce, keep)
     else:
+        _report_reference(reduce, x)
         values, numbers = reference.select_pool(x, w, reduce)
         values = _in_layout_of(x, values, w.rank)
         taps = _in_layout_of(x, _narrow(numbers, w), w.rank) if keep else None
@@ -41,13 +42,11 @@ def _select_pool_backward(
     grad: Tensor, taps: Tensor, window: list[int], n: Sequence[int]
 ) -> Tensor:
     w, size = unflatten(window), torch.Size(n)
-    if _kernels.supports(grad) and grad.dtype.is_floating_point:
+    if _kernels.supports(grad):
         return _kernels.select_backward(grad, taps, w, size)
-    index = reference.tap_indices(_widen(taps), w, size).flatten(-w.rank)
-    plane = grad.new_zeros((*grad.shape[: -w.rank], size.numel()))
-    taken = torch.where(index < 0, grad.new_zeros(()), grad.flatten(-w.rank))
-    summed = plane.scatter_add(-1, index.clamp(min=0), taken)
-    return _in_layout_of(taps, summed.unflatten(-1, size), w.rank)
+    _report_reference("backward of select", grad)
+    back = reference.select_pool_backward(grad, _widen(taps), w, size)
+    return _in_layout_of(taps, back, w.rank)
 
 
 def _select_pool_pick(x: Tensor, taps: Tensor, window: list[int]) -> Tensor:
@@ -71,6 +70,7 @@ def _avg_pool(
     w = unflatten(window)
     if _kernels.supports(x):
         return _kernels.avg(x, w, Divisor(count_include_pad, divisor_override))
+    _report_reference("avg", x)
     pooled = reference.avg_pool(x, w, count_include_pad, divisor_override)
     return _in_layout_of(x, pooled, w.rank)
 
@@ -85,12 +85,16 @@ def _avg_pool_backward(
     w, size = unflatten(window), torch.Size(n)
     if _kernels.supports(grad):
         return _kernels.avg_backward(grad, w, size, Divisor(count_include_pad, divisor_override))
-    # The adjoint of a linear map is its gradient, taken at any point.
-    with torch.enable_grad():
-        at = grad.new_zeros((*grad.shape[: -w.rank], *size)).requires_grad_()
-        pooled = reference.avg_pool(at, w, count_include_pad, divisor_override)
-    (spread,) = torch.autograd.grad(pooled, at, grad)
+    _report_reference("backward of avg", grad)
+    spread = reference.avg_pool_backward(grad, w, size, count_include_pad, divisor_override)
     return _in_layout_of(grad, spread, w.rank)
+
+
+def _report_reference(what: str, x: Tensor) -> None:
+    if options.current().verbose:
+        kind, shape = str(x.dtype).removeprefix("torch."), "x".join(map(str, x.shape))
+        why = kind if x.device.type == "cpu" else x.device.type
+        options.report(f"{what} {kind} {shape}: reference, no kernels for {why}")
 
 
 def _narrow(numbers: Tensor, window: Window) -> Tensor:
@@ -335,11 +339,17 @@ def eager_only(x: Tensor) -> bool:
     )
 
 
-def _transformed() -> bool:
-    """Whether derivatives are taken in a way that registered formulas do not serve (jvp, jacfwd)."""
-    if torch.compiler.is_compiling():
+def _needs_torchs_formulas() -> bool:
+    """Whether derivatives are taken where registered formulas are not asked: jvp, func.grad, jacfwd.
+
+    A registered formula yields zero tangents there, or an error. vmap alone keeps the operators.
+    """
+    if forward_ad._current_level >= 0:
+        return True
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
         return False
-    return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    return any(level.key() != torch._C._functorch.TransformType.Vmap for level in stack)
 
 
 class _Select(torch.autograd.Function):
@@ -395,9 +405,11 @@ def select(
         return values, _kernels.tap_indices(taps, window, x.shape[x.dim() - len(window) :])
     n = x.shape[x.dim() - window.rank :]
     flat = flatten(window)
-    if _transformed():
+    if _needs_torchs_formulas():
         return _select_by_index(x, window, reduce, indices)
-    values, taps = torch.ops.cenote.select_pool(x, flat, reduce, differentiable or indices)
+    # Under vmap a wrapper does not say whether what it wraps is to be differentiated.
+    keep = differentiable or indices or torch._C._are_functorch_transforms_active()
+    values, taps = torch.ops.cenote.select_pool(x, flat, reduce, keep)
     return (values, torch.ops.cenote.tap_indices(taps, flat, n)) if indices else values
 
 
@@ -419,7 +431,7 @@ def avg(x: Tensor, window: Window, divisor: Divisor) -> Tensor:
         if torch.is_grad_enabled() and x.requires_grad:
             return _Avg.apply(x, window, divisor)  # type: ignore[no-any-return]
         return _kernels.avg(x, window, divisor)
-    if _transformed():
+    if _needs_torchs_formulas():
         return reference.avg_pool(x, window, *divisor)
     result: Tensor = torch.ops.cenote.avg_pool(x, flatten(window), *divisor)
     return result

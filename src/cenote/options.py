@@ -50,7 +50,8 @@ def from_environment(environment: Mapping[str, str]) -> Options:
     try:
         return Options(isa, None if threads is None else int(threads), verbose == "1")
     except ValueError as error:
-        raise ValueError(f"CENOTE_{str(error)[0].upper()}{str(error)[1:]}") from None
+        knob, rest = str(error).split(" ", 1)
+        raise ValueError(f"CENOTE_{knob.upper()} {rest}") from None
 
 
 _current: ContextVar[Options] = ContextVar("cenote_options", default=from_environment(os.environ))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cenote.window import Axis, Window
 
-__all__ = ["avg_pool", "pick", "pool2d", "select_pool", "tap_indices"]
+__all__ = ["avg_pool", "avg_pool_backward", "pick", "pool2d", "select_pool", "select_pool_backward", "tap_indices"]
 
 
 def pool2d(X: Tensor, pool_size: tuple[int, int], mode: str = "max") -> Tensor:  # noqa: N803
@@ -100,6 +100,14 @@ def select_pool(x: Tensor, window: Window, reduce: str = "max") -> tuple[Tensor,
     return torch.where(occupied, values, blank), taps
 
 
+def select_pool_backward(grad: Tensor, taps: Tensor, window: Window, n: Sequence[int]) -> Tensor:
+    """The gradient of :func:`select_pool`: each output's goes to the element that was selected."""
+    index = tap_indices(taps, window, n).flatten(-window.rank)
+    taken = torch.where(index < 0, grad.new_zeros(()), grad.flatten(-window.rank))
+    plane = grad.new_zeros((*index.shape[:-1], prod(n)))
+    return plane.scatter_add(-1, index.clamp(min=0), taken).unflatten(-1, tuple(n))
+
+
 def avg_pool(
     x: Tensor,
     window: Window,
@@ -122,6 +130,25 @@ def avg_pool(
     divisor = divisors(window, n, count_include_pad, divisor_override).to(total)
     rounding = None if total.dtype.is_floating_point else "trunc"
     return torch.div(total, divisor, rounding_mode=rounding).to(x.dtype)
+
+
+def avg_pool_backward(
+    grad: Tensor,
+    window: Window,
+    n: Sequence[int],
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The adjoint of :func:`avg_pool`: ``(*lead, *window.out(n)) -> (*lead, *n)``."""
+    wide = grad.float() if grad.dtype in (torch.float16, torch.bfloat16) else grad
+    divisor = divisors(window, n, count_include_pad, divisor_override).to(wide)
+    everywhere = torch.arange(prod(n), device=grad.device).reshape(1, *n)
+    laid, inside = windows(everywhere, window)
+    share = torch.where(inside, (wide / divisor)[..., None], wide.new_zeros(()))
+    index = laid.expand(share.shape).flatten(-window.rank - 1)
+    plane = wide.new_zeros((*index.shape[:-1], prod(n)))
+    summed = plane.scatter_add(-1, index, share.flatten(-window.rank - 1))
+    return summed.unflatten(-1, tuple(n)).to(grad.dtype)
 
 
 def divisors(
