@@ -22,8 +22,7 @@ bool runs(const std::string& name) {
   if (name == "avx2")
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __builtin_cpu_supports("bmi2");
-  if (name == "sse4")
-    return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+  if (name == "sse4") return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
 #endif
   return true;  // scalar anywhere; NEON on every 64-bit Arm
 }

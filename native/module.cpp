@@ -21,7 +21,8 @@ std::vector<Axis> axes(const std::vector<Index>& flat) {
   if (flat.size() % 6 != 0) throw std::invalid_argument("a window is six integers an axis");
   std::vector<Axis> window;
   for (std::size_t i = 0; i < flat.size(); i += 6)
-    window.push_back({flat[i], flat[i + 1], flat[i + 2], flat[i + 3], flat[i + 4], flat[i + 5] != 0});
+    window.push_back(
+        {flat[i], flat[i + 1], flat[i + 2], flat[i + 3], flat[i + 4], flat[i + 5] != 0});
   return window;
 }
 
@@ -51,8 +52,8 @@ void bind_pool(nb::module_& m) {
   const auto free_gil = nb::call_guard<nb::gil_scoped_release>();
   nb::class_<Pool>(m, "Pool")
       .def("__init__",
-           [](Pool* self, const std::vector<Index>& window, const std::vector<Index>& n, Index inner,
-              const std::string& type, bool is_mean, bool count_include_pad,
+           [](Pool* self, const std::vector<Index>& window, const std::vector<Index>& n,
+              Index inner, const std::string& type, bool is_mean, bool count_include_pad,
               std::optional<Index> divisor_override) {
              std::optional<Pool::Mean> mean;
              if (is_mean) mean = Pool::Mean{count_include_pad, divisor_override};
@@ -113,9 +114,8 @@ std::vector<Index> listed(const host::Run& run) {
 }
 
 void bind_window(nb::module_& m) {
-  m.def("window_out", [](const std::vector<Index>& axis, Index n) {
-    return host::out(axes(axis).at(0), n);
-  });
+  m.def("window_out",
+        [](const std::vector<Index>& axis, Index n) { return host::out(axes(axis).at(0), n); });
   m.def("window_inputs", [](const std::vector<Index>& axis, Index n, Index o) {
     return listed(host::inputs(axes(axis).at(0), n, o));
   });

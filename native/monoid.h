@@ -5,8 +5,8 @@
 
 namespace cenote::CENOTE_TARGET {
 
-// Keeps the greatest; of equals the first, of NaNs the last. -inf comes from the compiler's builtin,
-// so that no header with inline functions is compiled for two processors.
+// Keeps the greatest; of equals the first, of NaNs the last. -inf comes from the compiler's
+// builtin, so that no header with inline functions is compiled for two processors.
 template <class T>
 struct Max {
   using Element = T;

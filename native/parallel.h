@@ -8,8 +8,9 @@ namespace cenote {
 // How many threads torch would take; 1 in a forked child, where OpenMP's pool does not exist.
 int default_threads();
 
-// Runs the kernel on [0, units) split evenly over at most `threads` threads. `bytes` is what all units
-// move together: little work stays on one thread. Throws std::bad_alloc before anything is written.
+// Runs the kernel on [0, units) split evenly over at most `threads` threads. `bytes` is what all
+// units move together: little work stays on one thread. Throws std::bad_alloc before anything is
+// written.
 void run(Kernel kernel, const Task& task, Index units, Index bytes, int threads);
 
 }  // namespace cenote

@@ -1,7 +1,8 @@
 // Pooling as passes over axes, innermost first, through rings of slices that stay in cache.
 //
 // The same walk serves both directions of a linear reduction: Forward gathers the inputs of every
-// output, Backward the outputs that read every input. A slice at level l is what lies inside axis l.
+// output, Backward the outputs that read every input. A slice at level l is what lies inside axis
+// l.
 #pragma once
 
 #include "rows-inl.h"
@@ -73,6 +74,11 @@ class Reduction {
     if constexpr (!Way::forward)
       prepared_ = arena.take<T>(level_[0].source_slice * (g.rank == 1 ? g.out[0] : 1));
     if constexpr (kKeepsTaps<Tap>) find_first_taps(arena);
+    const int last = g.rank - 1;
+    const Axis& axis = g.axis[last];
+    const Index last_start = (g.out[last] - 1) * axis.stride - axis.before;
+    low_ = min(axis.kernel - 1, max(0, ceil_div(-last_start, axis.dilation)));
+    high_ = max(low_ + 1, min(axis.kernel, ceil_div(g.n[last] + axis.before, axis.dilation)));
   }
 
   // Backward: what the gradient is divided by before it is spread.
@@ -152,7 +158,8 @@ class Reduction {
     for (Index slot = 0; slot < level_[level].slots; ++slot) level_[level].held[slot] = -1;
   }
 
-  // The source slice `s` at `level`, reduced along all axes inside it; from the ring if it is there.
+  // The source slice `s` at `level`, reduced along all axes inside it; from the ring if it is
+  // there.
   Operand<T, Tap> reduced(int level, const T* source, Index s) {
     Level& at = level_[level];
     const Index slot = s % at.slots;
@@ -197,11 +204,11 @@ class Reduction {
       if constexpr (!Way::forward)
         return line_readers(source, g_.out[last], axis, begin, end, out);
       else if (axis.stride == 1)
-        return line<M, 1>(source, n, axis, begin, end, first_tap_, out, taps, finish);
+        return line<M, 1>(source, n, axis, low_, high_, begin, end, first_tap_, out, taps, finish);
       else if (axis.stride == 2)
-        return line<M, 2>(source, n, axis, begin, end, first_tap_, out, taps, finish);
+        return line<M, 2>(source, n, axis, low_, high_, begin, end, first_tap_, out, taps, finish);
       else
-        return line<M, 0>(source, n, axis, begin, end, first_tap_, out, taps, finish);
+        return line<M, 0>(source, n, axis, low_, high_, begin, end, first_tap_, out, taps, finish);
     }
     Level& at = level_[last];
     for (Index t = begin; t < end; ++t) {
@@ -235,6 +242,7 @@ class Reduction {
   const Geometry& g_;
   Level level_[kMaxRank] = {};
   Operand<T, Tap>* direct_ = nullptr;
+  Index low_, high_;  // the innermost axis' taps that lie inside the row for some output
   Tap* first_tap_ = nullptr;
   bool may_be_empty_ = false;
   T* prepared_ = nullptr;

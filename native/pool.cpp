@@ -14,6 +14,9 @@ constexpr Index kMostReadersToGather = 32;
 // Fewer lanes in use than this, and vectors do not pay.
 constexpr Index kLeastChannelsToGather = 4;
 
+// Up to here a table of the taps' offsets stays in the first cache.
+constexpr Index kMostTapsInTable = 1024;
+
 constexpr Index kElementBytes[] = {4, 8};
 
 Index product(const Index* sizes, int from, int to) {
@@ -28,19 +31,6 @@ TapType smallest(Index taps) {
   if (taps <= 0xffff) return kTap16;
   if (taps <= 0xffffffff) return kTap32;
   throw std::invalid_argument("a window of more than 4294967295 taps");
-}
-
-std::vector<Index> tap_offsets(const Geometry& g) {
-  std::vector<Index> offsets = {0};
-  for (int l = 0; l < g.rank; ++l) {
-    const Index pitch = product(g.n, l + 1, g.rank) * g.inner * g.axis[l].dilation;
-    std::vector<Index> next;
-    next.reserve(offsets.size() * std::size_t(g.axis[l].kernel));
-    for (const Index offset : offsets)
-      for (Index k = 0; k < g.axis[l].kernel; ++k) next.push_back(offset + k * pitch);
-    offsets.swap(next);
-  }
-  return offsets;
 }
 
 bool uniform(const std::vector<Index>& values) {
@@ -71,6 +61,7 @@ Pool::Pool(std::vector<Axis> window, std::vector<Index> n, Index inner, Type typ
   for (const Axis& axis : window)
     if (__builtin_mul_overflow(taps, axis.kernel, &taps)) taps = INT64_MAX;
   tap_type_ = smallest(taps);
+  if (taps <= kMostTapsInTable) tap_offset_ = tap_offsets();
 }
 
 void Pool::set_divisors(const Mean& mean) {
@@ -101,7 +92,8 @@ void Pool::set_divisors(const Mean& mean) {
   }
   const auto spread = [&](auto& to) {
     for (const Index divisor : slice)
-      for (Index c = 0; c < g.inner; ++c) to.push_back(static_cast<std::decay_t<decltype(to[0])>>(divisor));
+      for (Index c = 0; c < g.inner; ++c)
+        to.push_back(static_cast<std::decay_t<decltype(to[0])>>(divisor));
   };
   if (type_ == kF32)
     spread(slice_divisor_f32_);
@@ -114,15 +106,30 @@ std::vector<Index> Pool::out() const { return {geometry_.out, geometry_.out + ge
 Task Pool::task() const {
   Task task = {};
   task.geometry = geometry_;
+  if (!tap_offset_.empty()) task.tap_offset = tap_offset_.data();
   if (!outer_divisor_.empty()) task.outer_divisor = outer_divisor_.data();
   if (!slice_divisor_f32_.empty()) task.slice_divisor = slice_divisor_f32_.data();
   if (!slice_divisor_f64_.empty()) task.slice_divisor = slice_divisor_f64_.data();
   return task;
 }
 
+std::vector<Index> Pool::tap_offsets() const {
+  const Geometry& g = geometry_;
+  std::vector<Index> offsets = {0};
+  for (int l = 0; l < g.rank; ++l) {
+    const Index pitch = product(g.n, l + 1, g.rank) * g.inner * g.axis[l].dilation;
+    std::vector<Index> next;
+    for (const Index offset : offsets)
+      for (Index k = 0; k < g.axis[l].kernel; ++k) next.push_back(offset + k * pitch);
+    offsets.swap(next);
+  }
+  return offsets;
+}
+
 Index Pool::bytes(Index outer) const {
   const Geometry& g = geometry_;
-  return outer * g.inner * kElementBytes[type_] * (product(g.n, 0, g.rank) + product(g.out, 0, g.rank));
+  return outer * g.inner * kElementBytes[type_] *
+         (product(g.n, 0, g.rank) + product(g.out, 0, g.rank));
 }
 
 bool Pool::gathers() const {
@@ -141,8 +148,8 @@ void Pool::select(const How& how, Select what, Index outer, const void* in, void
                   void* taps) const {
   Task t = task();
   t.input = in, t.output = out, t.taps_out = taps;
-  const Kernel kernel = taps ? how.kernels.select_keep[what][type_][tap_type_]
-                             : how.kernels.select[what][type_];
+  const Kernel kernel =
+      taps ? how.kernels.select_keep[what][type_][tap_type_] : how.kernels.select[what][type_];
   run(kernel, t, outer * geometry_.out[0], bytes(outer), how.threads);
 }
 
@@ -154,22 +161,18 @@ void Pool::select_backward(const How& how, Index outer, const void* grad, const 
     run(how.kernels.gather[type_][tap_type_], t, outer * geometry_.n[0], bytes(outer), how.threads);
     return;
   }
-  const std::vector<Index> offsets = tap_offsets(geometry_);
-  t.tap_offset = offsets.data();
   run(how.kernels.scatter[type_][tap_type_], t, outer, bytes(outer), how.threads);
 }
 
 void Pool::pick(const How& how, Index outer, const void* in, const void* taps, void* out) const {
-  const std::vector<Index> offsets = tap_offsets(geometry_);
   Task t = task();
-  t.input = in, t.output = out, t.taps_in = taps, t.tap_offset = offsets.data();
+  t.input = in, t.output = out, t.taps_in = taps;
   run(how.kernels.pick[type_][tap_type_], t, outer * geometry_.out[0], bytes(outer), how.threads);
 }
 
 void Pool::indices(const How& how, Index outer, const void* taps, void* out) const {
-  const std::vector<Index> offsets = tap_offsets(geometry_);
   Task t = task();
-  t.output = out, t.taps_in = taps, t.tap_offset = offsets.data();
+  t.output = out, t.taps_in = taps;
   run(how.kernels.indices[tap_type_], t, outer * geometry_.out[0], bytes(outer), how.threads);
 }
 

@@ -38,10 +38,13 @@ class Pool {
   void mean(const How&, Index outer, const void* in, void* out) const;
   void mean_backward(const How&, Index outer, const void* grad, void* to) const;
 
+  // What every call starts from.
+  Task task() const;
+
  private:
+  std::vector<Index> tap_offsets() const;
   void set_divisors(const Mean&);
   bool gathers() const;
-  Task task() const;
   Index bytes(Index outer) const;
 
   Geometry geometry_ = {};

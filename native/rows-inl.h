@@ -1,5 +1,6 @@
-// The two kernels that forward and linear backward passes are made of. They know no rank, no padding
-// and no layout: a strip combines rows of equal length, a line slides along contiguous elements.
+// The two kernels that forward and linear backward passes are made of. They know no rank, no
+// padding and no layout: a strip combines rows of equal length, a line slides along contiguous
+// elements.
 #pragma once
 
 #include <type_traits>
@@ -12,7 +13,8 @@ namespace cenote::CENOTE_TARGET {
 template <class Tap>
 constexpr bool kKeepsTaps = !std::is_void_v<Tap>;
 
-// A row to combine: its values, the taps that led to them so far (or null), and the tap leading here.
+// A row to combine: its values, the taps that led to them so far (or null), and the tap leading
+// here.
 template <class T, class Tap>
 struct Operand {
   const T* values;
@@ -22,14 +24,15 @@ struct Operand {
 };
 
 // Puts every pair of `run` in the place of each of the `count` entries of a list, in order; the far
-// side lies `pitch` elements apart, and a tap there stands for `taps` tap numbers. Returns the count.
+// side lies `pitch` elements apart, and a tap there stands for `taps` tap numbers. Returns the
+// count.
 template <class Entry>
 inline Index expand(Entry* list, Index count, const Run& run, Index pitch, Index taps) {
   for (Index e = count - 1; e >= 0; --e) {
     const Entry entry = list[e];
     for (Index j = run.count - 1; j >= 0; --j)
-      list[e * run.count + j] = entry.moved((run.source + j * run.step) * pitch,
-                                            (run.tap + j * run.tap_step) * taps);
+      list[e * run.count + j] =
+          entry.moved((run.source + j * run.step) * pitch, (run.tap + j * run.tap_step) * taps);
   }
   return count * run.count;
 }
@@ -93,8 +96,8 @@ inline void strip(const Operand<typename M::Element, Tap>* operand, Index count,
   });
 }
 
-// The elements position + lane*stride of a row of length n; `fill` outside. Stride 0 in the template
-// means any, given as `step`.
+// The elements position + lane*stride of a row of length n; `fill` outside. Stride 0 in the
+// template means any, given as `step`.
 template <class T, int stride>
 inline Vec<T> fetch(const T* row, Index n, Index position, Index step, T fill) {
   constexpr int lanes = kLanes<T>;
@@ -117,18 +120,20 @@ inline Vec<T> fetch(const T* row, Index n, Index position, Index step, T fill) {
 }
 
 // Outputs [begin, end) of a window that slides along a row of length n of contiguous elements; the
-// first of them goes to out[0]. first_tap: for every output of the row its first tap inside.
+// first of them goes to out[0]. first_tap: for every output of the row its first tap inside. Taps
+// outside [low, high) lie outside the row for every output.
 template <class M, int stride, class Tap, class Finish>
-inline void line(const typename M::Element* row, Index n, const Axis& axis, Index begin, Index end,
-                 const Tap* first_tap, typename M::Element* out, Tap* taps, Finish finish) {
+inline void line(const typename M::Element* row, Index n, const Axis& axis, Index low, Index high,
+                 Index begin, Index end, const Tap* first_tap, typename M::Element* out, Tap* taps,
+                 Finish finish) {
   using T = typename M::Element;
-  const Index step = axis.stride, apart = axis.dilation, kernel = axis.kernel;
+  const Index step = axis.stride, apart = axis.dilation, before = axis.before;
   sweep<T>(end - begin, [=](Index x, auto lanes) {
-    const Index start = (begin + x) * step - axis.before;
-    Vec<T> kept = fetch<T, stride>(row, n, start, step, M::identity());
+    const Index start = (begin + x) * step - before;
+    Vec<T> kept = fetch<T, stride>(row, n, start + low * apart, step, M::identity());
     if constexpr (kKeepsTaps<Tap>) {
-      TapVec<T> tap = {};
-      for (Index k = 1; k < kernel; ++k) {
+      TapVec<T> tap = broadcast<TapVec<T>>(Tap(low));
+      for (Index k = low + 1; k < high; ++k) {
         const Vec<T> next = fetch<T, stride>(row, n, start + k * apart, step, M::identity());
         const auto taken = M::takes(next, kept);
         kept = taken ? next : kept;
@@ -140,7 +145,7 @@ inline void line(const typename M::Element* row, Index n, const Axis& axis, Inde
       }
       store_taps<T>(taps + x, lanes, tap);
     } else {
-      for (Index k = 1; k < kernel; ++k)
+      for (Index k = low + 1; k < high; ++k)
         kept = M::combine(kept, fetch<T, stride>(row, n, start + k * apart, step, M::identity()));
     }
     store_first<T>(out + x, lanes, finish(kept, x, lanes));

@@ -1,5 +1,5 @@
-// What starts from tap numbers: the backward pass of a selecting reduction, in two ways that give the
-// same bits, and its adjoint.
+// What starts from tap numbers: the backward pass of a selecting reduction, in two ways that give
+// the same bits, and its adjoint.
 //
 // gather: every input asks its readers, in ascending order, whether they took it; written once.
 // scatter: every output, in ascending order, adds its gradient to the input that it took.
@@ -122,6 +122,19 @@ class Gather {
   Index pitch_[kMaxRank], taps_inside_[kMaxRank];
   Readers reader_, pixel_ = nullptr;
 };
+
+// Elements from a window's origin to one of its taps; worked out where there is no table.
+inline Index offset_of(const Task& task, Index tap) {
+  if (task.tap_offset) return task.tap_offset[tap];
+  const Geometry& g = task.geometry;
+  Index offset = 0, pitch = g.inner;
+  for (int l = g.rank - 1; l >= 0; --l) {
+    offset += tap % g.axis[l].kernel * g.axis[l].dilation * pitch;
+    tap /= g.axis[l].kernel;
+    pitch *= g.n[l];
+  }
+  return offset;
+}
 
 // Calls body(position, origin) for all outputs [begin, end) of axis 0 in ascending order: the
 // output's position in its plane and its window's origin in the input's, both for channel 0.

@@ -1,4 +1,5 @@
-// One target: every kernel of the table, compiled for one instruction set in a namespace of its own.
+// One target: every kernel of the table, compiled for one instruction set in a namespace of its
+// own.
 #include "taps-inl.h"
 
 namespace cenote::CENOTE_TARGET {
@@ -57,7 +58,8 @@ Index mean(const Task& task, Index begin, Index end, char* scratch) {
 
 template <class T>
 Index mean_backward(const Task& task, Index begin, Index end, char* scratch) {
-  return reduce<Sum<T>, void, Backward>(task, begin, end, scratch, [](Index, Index) { return Keep{}; });
+  return reduce<Sum<T>, void, Backward>(task, begin, end, scratch,
+                                        [](Index, Index) { return Keep{}; });
 }
 
 template <class T, class Tap>
@@ -90,7 +92,8 @@ Index scatter(const Task& task, Index begin, Index end, char* scratch) {
     __builtin_memset(to, 0, std::size_t(plane_in) * sizeof(T));
     for_each_output(g, 0, g.out[0], [&](Index x, Index origin) {
       for (Index c = 0; c < g.inner; ++c)
-        if (taps[x + c] != kNoTap<Tap>) to[origin + task.tap_offset[taps[x + c]] + c] += gradient[x + c];
+        if (taps[x + c] != kNoTap<Tap>)
+          to[origin + offset_of(task, taps[x + c]) + c] += gradient[x + c];
     });
   }
   return 0;
@@ -109,7 +112,7 @@ Index pick(const Task& task, Index begin, Index end, char* scratch) {
     for_each_output(g, first, stop, [&](Index x, Index origin) {
       for (Index c = 0; c < g.inner; ++c) {
         const bool any = taps[x + c] != kNoTap<Tap>;
-        out[x + c] = any ? from[origin + task.tap_offset[taps[x + c]] + c] : T(0);
+        out[x + c] = any ? from[origin + offset_of(task, taps[x + c]) + c] : T(0);
       }
     });
   });
@@ -128,7 +131,7 @@ Index indices(const Task& task, Index begin, Index end, char* scratch) {
     for_each_output(g, first, stop, [&](Index x, Index origin) {
       for (Index c = 0; c < g.inner; ++c) {
         const bool any = taps[x + c] != kNoTap<Tap>;
-        out[x + c] = any ? (origin + task.tap_offset[taps[x + c]]) / g.inner : -1;
+        out[x + c] = any ? (origin + offset_of(task, taps[x + c])) / g.inner : -1;
       }
     });
   });

@@ -27,23 +27,24 @@ struct Geometry {
   Index inner;
 };
 
-// Taps are numbered row-major over the kernel; the greatest value of the type marks an empty window.
+// Taps are numbered row-major over the kernel; the greatest value of the type marks an empty
+// window.
 struct Task {
   Geometry geometry;
-  const void* input;          // forward: the tensor; backward: the gradient of the output
-  void* output;               // forward: the pooled tensor; backward: the gradient of the input
-  const void* taps_in;        // backward, pick and indices: one tap number an output
-  void* taps_out;             // forward: the same, or null
-  const Index* tap_offset;    // elements from a window's origin to each of its taps
+  const void* input;        // forward: the tensor; backward: the gradient of the output
+  void* output;             // forward: the pooled tensor; backward: the gradient of the input
+  const void* taps_in;      // backward, pick and indices: one tap number an output
+  void* taps_out;           // forward: the same, or null
+  const Index* tap_offset;  // elements from a window's origin to each of its taps, or null
   // The divisor of output (o0, rest) is outer_divisor[o0] * slice_divisor[rest], each 1 where null;
   // `rest` runs over axes 1.. and inner. With rank 1 everything is in slice_divisor.
   const void* slice_divisor;  // in the element type
   const Index* outer_divisor;
 };
 
-// Computes the units [begin, end) of a task; a unit is one index, on the side that is written, of the
-// leading axis of one plane. Returns the bytes of scratch memory that it takes, the same on every
-// target and for every range; with null for the memory it does nothing else.
+// Computes the units [begin, end) of a task; a unit is one index, on the side that is written, of
+// the leading axis of one plane. Returns the bytes of scratch memory that it takes, the same on
+// every target and for every range; with null for the memory it does nothing else.
 using Kernel = Index (*)(const Task&, Index begin, Index end, char* scratch);
 
 enum Type { kF32, kF64, kTypes };

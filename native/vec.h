@@ -61,16 +61,16 @@ inline void store(E* to, V v) {
 constexpr std::uint64_t lane_mask(int low, int high) {
   return (high >= 64 ? ~0ull : (1ull << high) - 1) & ~((1ull << low) - 1);
 }
-#define CENOTE_MASKED(BYTES, REG, MASK, LOAD, STORE)                                 \
-  template <class V, class E>                                                        \
-    requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)                         \
-  inline V load_lanes(const E* from, int low, int high, V rest) {                    \
-    return V(LOAD(REG(rest), MASK(lane_mask(low, high)), from));                     \
-  }                                                                                  \
-  template <class V, class E>                                                        \
-    requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)                         \
-  inline void store_lanes(E* to, int count, V v) {                                   \
-    STORE(to, MASK(lane_mask(0, count)), REG(v));                                    \
+#define CENOTE_MASKED(BYTES, REG, MASK, LOAD, STORE)              \
+  template <class V, class E>                                     \
+    requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)      \
+  inline V load_lanes(const E* from, int low, int high, V rest) { \
+    return V(LOAD(REG(rest), MASK(lane_mask(low, high)), from));  \
+  }                                                               \
+  template <class V, class E>                                     \
+    requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)      \
+  inline void store_lanes(E* to, int count, V v) {                \
+    STORE(to, MASK(lane_mask(0, count)), REG(v));                 \
   }
 CENOTE_MASKED(4, __m512i, __mmask16, _mm512_mask_loadu_epi32, _mm512_mask_storeu_epi32)
 CENOTE_MASKED(8, __m512i, __mmask8, _mm512_mask_loadu_epi64, _mm512_mask_storeu_epi64)

@@ -18,6 +18,8 @@ __all__ = ["Pads", "check_input", "check_window", "pool_window"]
 
 Pads = int | str | Sequence[int] | Sequence[Sequence[int]]
 
+_GREATEST = 2**31 - 1  # of every number of a window, and of its taps together
+
 _AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -42,18 +44,22 @@ def pool_window(
         ValueError: an argument of the wrong length, or out of its bounds.
     """
     given = (kernel_size, stride, padding, dilation)
-    if torch.compiler.is_compiling():  # a traced call happens once, and caches are not traced
-        return _build(op, rank, *given, bool(ceil_mode))
-    try:
-        return _cached(op, rank, *map(_freeze, given), bool(ceil_mode))
-    except TypeError as error:
-        if "unhashable" not in str(error):
-            raise
-        return _build(op, rank, *given, bool(ceil_mode))
+    if not torch.compiler.is_compiling():  # a traced call happens once, and caches are not traced
+        frozen = tuple(map(_freeze, given))
+        if all(map(_is_plain, frozen)):
+            return _cached(op, rank, *frozen, bool(ceil_mode))
+    return _build(op, rank, *given, bool(ceil_mode))
 
 
 def _freeze(value: Any) -> Any:
-    return tuple(_freeze(v) for v in value) if isinstance(value, list | tuple) else value
+    return tuple(map(_freeze, value)) if isinstance(value, list | tuple) else value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value may be a key: True and 1.0 equal 1, and must not be taken for it."""
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    return value is None or type(value) is int or type(value) is str
 
 
 def _build(
@@ -63,7 +69,7 @@ def _build(
     absent = stride is None or (isinstance(stride, list | tuple) and len(stride) == 0)
     strides = kernels if absent else _integers(op, "stride", stride, rank, least=1)
     dilations = _integers(op, "dilation", dilation, rank, least=1)
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         window = Window(map(Axis.same, kernels, strides, dilations))
     else:
         pads = _pads(op, padding, rank)
@@ -75,8 +81,7 @@ def _build(
     return window
 
 
-# bool and float are equal to ints as keys; typed=True keeps True and 1.0 from passing as 1.
-_cached = functools.lru_cache(maxsize=1024, typed=True)(_build)
+_cached = functools.lru_cache(maxsize=1024)(_build)
 
 
 def _integers(op: str, name: str, value: Any, rank: int, least: int) -> tuple[int, ...]:
@@ -89,7 +94,9 @@ def _integers(op: str, name: str, value: Any, rank: int, least: int) -> tuple[in
         number = _integer(item)
         if number is None:
             kind = type(item).__name__
-            raise TypeError(f"{op}: {name} = {value!r}: must be an integer or {rank} of them, not {kind}")
+            raise TypeError(
+                f"{op}: {name} = {value!r}: must be an integer or {rank} of them, not {kind}"
+            )
         found.append(number)
     numbers = tuple(found) * (rank if len(found) == 1 else 1)
     for axis, number in enumerate(numbers):
@@ -114,9 +121,13 @@ def _pads(op: str, padding: Any, rank: int) -> list[tuple[int, int]]:
         if padding != "valid":
             raise ValueError(f"{op}: padding = {padding!r}: as a word it is 'same' or 'valid'")
         return [(0, 0)] * rank
-    if not isinstance(padding, list | tuple) or not any(isinstance(p, list | tuple) for p in padding):
+    if not isinstance(padding, list | tuple) or not any(
+        isinstance(p, list | tuple) for p in padding
+    ):
         return [(p, p) for p in _integers(op, "padding", padding, rank, least=0)]
-    if len(padding) != rank or not all(isinstance(p, list | tuple) and len(p) == 2 for p in padding):
+    if len(padding) != rank or not all(
+        isinstance(p, list | tuple) and len(p) == 2 for p in padding
+    ):
         raise ValueError(f"{op}: padding = {padding}: as pairs it needs {rank} of (before, after)")
     pairs = []
     for axis, (before, after) in enumerate(padding):
@@ -131,7 +142,7 @@ def _pads(op: str, padding: Any, rank: int) -> list[tuple[int, int]]:
 
 
 def check_window(op: str, window: Window) -> None:
-    """Refuse padding that leaves the first or last window without an element on any input."""
+    """Refuse padding that leaves an outer window without an element."""
     for position, axis in enumerate(window):
         if axis.before is None or axis.after is None:
             continue
@@ -157,8 +168,8 @@ def check_input(op: str, x: Any, window: Window) -> None:
     if x.dim() not in (rank + 1, rank + 2):
         sizes = ", ".join(("C", *(name[0].upper() for name in _AXES.get(rank, ("n",) * rank))))
         raise ValueError(
-            f"{op}: input: must have {rank + 1} or {rank + 2} dimensions, ({sizes}) or (N, {sizes}),"
-            f" not {x.dim()} (shape {tuple(x.shape)})"
+            f"{op}: input: must have {rank + 1} or {rank + 2} dimensions, ({sizes}) or (N,"
+            f" {sizes}), not {x.dim()} (shape {tuple(x.shape)})"
         )
     if x.is_complex() or x.is_quantized:
         raise TypeError(f"{op}: input: elements of type {x.dtype} have no order to pool by")
@@ -174,6 +185,18 @@ def check_input(op: str, x: Any, window: Window) -> None:
                 f" (kernel {axis.kernel}, dilation {axis.dilation}) does not fit on an input of"
                 f" length {n} with padding {before} and {after}"
             )
+    _check_magnitude(op, window)
+
+
+def _check_magnitude(op: str, window: Window) -> None:
+    """Refuse numbers that the kernels could not count with."""
+    if window.kernel_taps > _GREATEST:
+        raise ValueError(f"{op}: kernel {window}: more than {_GREATEST} taps")
+    for position, axis in enumerate(window):
+        for name in ("stride", "dilation", "extent"):
+            if getattr(axis, name) > _GREATEST:
+                where = f"{axis_name(window.rank, position)}: {name} = {getattr(axis, name)}"
+                raise ValueError(f"{op}: {where}: must be at most {_GREATEST}")
 
 
 def check_divisor(op: str, divisor_override: Any) -> int | None:
@@ -183,7 +206,9 @@ def check_divisor(op: str, divisor_override: Any) -> int | None:
     divisor = _integer(divisor_override)
     if divisor is None:
         kind = type(divisor_override).__name__
-        raise TypeError(f"{op}: divisor_override = {divisor_override!r}: must be an integer, not {kind}")
+        raise TypeError(
+            f"{op}: divisor_override = {divisor_override!r}: must be an integer, not {kind}"
+        )
     if divisor == 0:
         raise ValueError(f"{op}: divisor_override = 0: must not be zero")
     return divisor

@@ -1,4 +1,4 @@
-"""From tensors to the native core: layouts, allocation, and the recipes that are kept between calls.
+"""From tensors to the native core: layouts, allocation, and recipes kept between calls.
 
 Nothing here knows of autograd or of torch's dispatcher; see :mod:`cenote._ops` for those.
 """
@@ -151,7 +151,7 @@ def select(x: Tensor, window: Window, reduce: str, keep: bool) -> tuple[Tensor, 
 
 
 def select_backward(grad: Tensor, taps: Tensor, window: Window, n: torch.Size) -> Tensor:
-    """The gradient of the input, from that of the output and the taps, in the layout of the taps."""
+    """The gradient of the input from that of the output, in the layout of the taps."""
     seen = Layout.of(taps, len(window))
     grad = seen.like(grad)
     to = seen.empty(list(n), grad.dtype)

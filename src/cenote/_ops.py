@@ -305,10 +305,11 @@ _register(
 )
 
 
-# The short way. Its conditions come from private parts of torch: where one is missing, it is closed.
+# The short way. Its conditions are private parts of torch; where one is missing, it is closed.
 
 try:
     _transforms_active = torch._C._are_functorch_transforms_active
+    _interpreters = torch._C._functorch.get_interpreter_stack
     _dispatch_modes = torch._C._len_torch_dispatch_stack
     _function_mode = torch._C._is_torch_function_mode_enabled
     _tracing_state = torch._C._get_tracing_state
@@ -322,7 +323,7 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def eager_only(x: Tensor) -> bool:
-    """Whether nothing but the numbers is asked of a call on ``x``: no tracing, mode or transform."""
+    """Whether nothing but numbers is asked of a call on ``x``: no tracing, mode or transform."""
     return (
         not torch.compiler.is_compiling()
         and _guards_known
@@ -340,21 +341,21 @@ def eager_only(x: Tensor) -> bool:
 
 
 def _needs_torchs_formulas() -> bool:
-    """Whether derivatives are taken where registered formulas are not asked: jvp, func.grad, jacfwd.
+    """Whether derivatives are taken where registered formulas do not serve: jvp, func.grad.
 
     A registered formula yields zero tangents there, or an error. vmap alone keeps the operators.
     """
     if forward_ad._current_level >= 0:
         return True
-    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+    if torch.compiler.is_compiling() or not _guards_known or not _transforms_active():
         return False
-    stack = torch._C._functorch.get_interpreter_stack() or []
+    stack = _interpreters() or []
     return any(level.key() != torch._C._functorch.TransformType.Vmap for level in stack)
 
 
 class _Select(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, x: Tensor, window: Window, reduce: str, indices: bool
     ) -> Tensor | tuple[Tensor, Tensor]:
         values, taps = _kernels.select(x, window, reduce, keep=True)
@@ -368,7 +369,7 @@ class _Select(torch.autograd.Function):
         return values, index
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Any = None) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, _: Any = None) -> Any:
         (taps,) = ctx.saved_tensors
         if eager_only(grad) and not (torch.is_grad_enabled() and grad.requires_grad):
             return _kernels.select_backward(grad, taps, ctx.window, ctx.n), None, None, None
@@ -378,12 +379,12 @@ class _Select(torch.autograd.Function):
 
 class _Avg(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, window: Window, divisor: Divisor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, window: Window, divisor: Divisor) -> Tensor:
         ctx.window, ctx.n, ctx.divisor = window, x.shape[x.dim() - len(window) :], divisor
         return _kernels.avg(x, window, divisor)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         if eager_only(grad) and not (torch.is_grad_enabled() and grad.requires_grad):
             return _kernels.avg_backward(grad, ctx.window, ctx.n, ctx.divisor), None, None
         flat = flatten(ctx.window)
@@ -391,14 +392,12 @@ class _Avg(torch.autograd.Function):
         return back, None, None
 
 
-def select(
-    x: Tensor, window: Window, reduce: str, indices: bool
-) -> Tensor | tuple[Tensor, Tensor]:
-    """A selecting reduction by whichever way serves ``x``; with ``indices``, flat int64 ones too."""
+def select(x: Tensor, window: Window, reduce: str, indices: bool) -> Tensor | tuple[Tensor, Tensor]:
+    """A selecting reduction by whichever way serves ``x``; flat int64 indices too if asked."""
     differentiable = torch.is_grad_enabled() and x.requires_grad
     if eager_only(x):
         if differentiable:
-            return _Select.apply(x, window, reduce, indices)  # type: ignore[no-any-return]
+            return _Select.apply(x, window, reduce, indices)  # type: ignore[no-any-return, no-untyped-call]
         values, taps = _kernels.select(x, window, reduce, indices)
         if taps is None:
             return values
@@ -408,7 +407,7 @@ def select(
     if _needs_torchs_formulas():
         return _select_by_index(x, window, reduce, indices)
     # Under vmap a wrapper does not say whether what it wraps is to be differentiated.
-    keep = differentiable or indices or torch._C._are_functorch_transforms_active()
+    keep = differentiable or indices or (_guards_known and _transforms_active())
     values, taps = torch.ops.cenote.select_pool(x, flat, reduce, keep)
     return (values, torch.ops.cenote.tap_indices(taps, flat, n)) if indices else values
 
@@ -429,7 +428,7 @@ def avg(x: Tensor, window: Window, divisor: Divisor) -> Tensor:
     """A sum over a divisor by whichever way serves ``x``."""
     if eager_only(x):
         if torch.is_grad_enabled() and x.requires_grad:
-            return _Avg.apply(x, window, divisor)  # type: ignore[no-any-return]
+            return _Avg.apply(x, window, divisor)  # type: ignore[no-any-return, no-untyped-call]
         return _kernels.avg(x, window, divisor)
     if _needs_torchs_formulas():
         return reference.avg_pool(x, window, *divisor)

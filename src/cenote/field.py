@@ -37,7 +37,7 @@ class Field(NamedTuple):
         return start, start + self.size
 
     def then(self, outer: Field) -> Field:
-        """The field of ``outer`` stacked on this one: what ``outer``'s units see of this one's input.
+        """The field of ``outer`` stacked on this one: what its units see of this one's input.
 
         >>> Field(3, 1, -1).then(Field(3, 1, -1))
         Field(size=5, jump=1, offset=-2)

@@ -33,7 +33,9 @@ class Options:
             why = "this processor lacks it" if self.isa in known else "no such instruction set"
             raise ValueError(f"isa = {self.isa!r}: {why}; usable here: {', '.join(usable)}")
         if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
-            raise ValueError(f"threads = {self.threads!r}: must be an integer of at least 1, or None")
+            raise ValueError(
+                f"threads = {self.threads!r}: must be an integer of at least 1, or None"
+            )
         if not isinstance(self.verbose, bool):
             raise ValueError(f"verbose = {self.verbose!r}: must be True or False")
 
@@ -54,7 +56,8 @@ def from_environment(environment: Mapping[str, str]) -> Options:
         raise ValueError(f"CENOTE_{knob.upper()} {rest}") from None
 
 
-_current: ContextVar[Options] = ContextVar("cenote_options", default=from_environment(os.environ))
+_defaults = from_environment(os.environ)
+_current: ContextVar[Options] = ContextVar("cenote_options", default=_defaults)
 
 current = _current.get
 """The options in force."""

@@ -14,7 +14,15 @@ from torch import Tensor
 
 from cenote.window import Axis, Window
 
-__all__ = ["avg_pool", "avg_pool_backward", "pick", "pool2d", "select_pool", "select_pool_backward", "tap_indices"]
+__all__ = [
+    "avg_pool",
+    "avg_pool_backward",
+    "pick",
+    "pool2d",
+    "select_pool",
+    "select_pool_backward",
+    "tap_indices",
+]
 
 
 def pool2d(X: Tensor, pool_size: tuple[int, int], mode: str = "max") -> Tensor:  # noqa: N803
@@ -43,8 +51,8 @@ def pool2d(X: Tensor, pool_size: tuple[int, int], mode: str = "max") -> Tensor: 
 def windows(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
     """All windows of ``x`` side by side, and which of their taps lie inside it.
 
-    ``(*lead, *n) -> (*lead, *out, taps)`` and a mask ``(*out, taps)``, taps in row-major order. What
-    stands at a tap outside is some element of ``x``, and not meant to be read.
+    ``(*lead, *n) -> (*lead, *out, taps)`` and a mask ``(*out, taps)``, taps in row-major order.
+    What stands at a tap outside is some element of ``x``, and not meant to be read.
     """
     rank = window.rank
     lead = x.dim() - rank
@@ -61,7 +69,7 @@ def windows(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
 
 
 def _positions(axis: Axis, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The input that every (output, tap) reads, clamped into ``[0, n)``, and whether it was inside."""
+    """The input that every (output, tap) reads, clamped into the axis, and whether it was in."""
     o = torch.arange(axis.out(n), device=device)[:, None]
     k = torch.arange(axis.kernel, device=device)
     i = o * axis.stride - axis.padding[0] + k * axis.dilation
@@ -105,7 +113,8 @@ def select_pool_backward(grad: Tensor, taps: Tensor, window: Window, n: Sequence
     index = tap_indices(taps, window, n).flatten(-window.rank)
     taken = torch.where(index < 0, grad.new_zeros(()), grad.flatten(-window.rank))
     plane = grad.new_zeros((*index.shape[:-1], prod(n)))
-    return plane.scatter_add(-1, index.clamp(min=0), taken).unflatten(-1, tuple(n))
+    summed = plane.scatter_add(-1, index.clamp(min=0), taken)
+    return summed.reshape(*summed.shape[:-1], *n)
 
 
 def avg_pool(
@@ -148,7 +157,7 @@ def avg_pool_backward(
     index = laid.expand(share.shape).flatten(-window.rank - 1)
     plane = wide.new_zeros((*index.shape[:-1], prod(n)))
     summed = plane.scatter_add(-1, index, share.flatten(-window.rank - 1))
-    return summed.unflatten(-1, tuple(n)).to(grad.dtype)
+    return summed.reshape(*summed.shape[:-1], *n).to(grad.dtype)
 
 
 def divisors(

@@ -27,7 +27,7 @@ class Axis:
     """A window along one axis: ``kernel`` taps ``dilation`` apart, moved on by ``stride``.
 
     ``before`` and ``after`` are the padding at the two ends, in elements; both are ``None`` for
-    "same" padding whose amount depends on the input's length, until :meth:`at` resolves it.
+    "same" padding, whose amount depends on the input's length until :meth:`at` resolves it.
     With ``ceil`` the last window may hang over the end, as long as it starts inside the input or
     the padding before it.
 
@@ -65,7 +65,10 @@ class Axis:
             if value < 0:
                 raise ValueError(f"{name} = {value}: padding must not be negative")
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "ceil", bool(self.ceil))
+        object.__setattr__(self, "ceil", bool(self.ceil) and self.before is not None)
+        if self.before is None and self.stride == 1:  # "same" does not depend on the length then
+            object.__setattr__(self, "before", (self.extent - 1) // 2)
+            object.__setattr__(self, "after", self.extent // 2)
 
     @classmethod
     def same(cls, kernel: int, stride: int = 1, dilation: int = 1) -> Axis:
@@ -79,8 +82,7 @@ class Axis:
         >>> Axis.same(3, stride=2).at(10)
         Axis(kernel=3, stride=2, after=1)
         """
-        axis = cls(kernel, stride, None, None, dilation)
-        return axis.at(1) if axis.stride == 1 else axis
+        return cls(kernel, stride, None, None, dilation)
 
     @property
     def extent(self) -> int:
@@ -136,11 +138,13 @@ class Axis:
         )
 
     def outputs(self, i: int, n: int) -> range:
-        """The outputs that read input ``i``, ascending: the relation of :meth:`inputs`, transposed."""
+        """The outputs that read input ``i``, ascending: :meth:`inputs` transposed."""
         position = i + self.padding[0]
         step = self.stride // gcd(self.stride, self.dilation)
-        # Taps that fall on i are one residue class modulo `step`; their outputs lie dilation/gcd apart.
-        first = next((k for k in range(step) if (position - k * self.dilation) % self.stride == 0), -1)
+        # The taps that fall on i are one residue class modulo step; their outputs lie evenly apart.
+        first = next(
+            (k for k in range(step) if (position - k * self.dilation) % self.stride == 0), -1
+        )
         if first < 0:
             return range(0)
         apart = self.dilation // gcd(self.stride, self.dilation)
@@ -151,18 +155,18 @@ class Axis:
         return range(least, max(least, min(greatest + 1, self.out(n))), apart)
 
     def tap(self, o: int, i: int) -> int:
-        """The tap through which output ``o`` reads input ``i``, for a pair that the relation holds."""
+        """The tap through which output ``o`` reads input ``i``, for a pair that does."""
         return (i - self.start(o)) // self.dilation
 
     def divisor(self, o: int, n: int, count_include_pad: bool = False) -> int:
-        """How many elements output ``o``'s average counts; with padding, those inside the padded input."""
+        """How many elements output ``o``'s average counts, those of the padding too if asked."""
         if not count_include_pad:
             return len(self.taps(o, n))
         end = n + self.padding[1] - self.start(o)
         return max(0, min(self.kernel, -(-end // self.dilation)))
 
     def crop(self, o0: int, o1: int, n: int) -> tuple[slice, Axis]:
-        """The part of an input of length ``n`` that outputs ``o0`` to ``o1`` need, and the window on it.
+        """The part of an input that outputs ``o0`` to ``o1`` need, and the window on it.
 
         The returned axis, applied to that part, yields exactly those outputs: the padding that is
         left there takes the place of what was cut away.
@@ -172,7 +176,9 @@ class Axis:
         """
         axis = self.at(n)
         if not 0 <= o0 < o1 <= axis.out(n):
-            raise ValueError(f"outputs {o0} to {o1}: must lie in 0 to {axis.out(n)} and not be empty")
+            raise ValueError(
+                f"outputs {o0} to {o1}: must lie in 0 to {axis.out(n)} and not be empty"
+            )
         start, stop = axis.start(o0), axis.start(o1 - 1) + axis.extent
         low = min(max(start, 0), n)
         high = max(low, min(stop, n))
@@ -215,6 +221,7 @@ class Window(tuple[Axis, ...]):
     __slots__ = ()
 
     def __new__(cls, axes: Iterable[Axis]) -> Window:
+        """A window over ``axes``, outermost first."""
         window = super().__new__(cls, axes)
         for position, axis in enumerate(window):
             if not isinstance(axis, Axis):
@@ -236,7 +243,7 @@ class Window(tuple[Axis, ...]):
         return prod(axis.kernel for axis in self)
 
     def at(self, n: Sequence[int]) -> Window:
-        """This window over an input of sizes ``n``, with every "same" padding turned into numbers."""
+        """This window over sizes ``n``, with every "same" padding turned into numbers."""
         return Window(axis.at(length) for axis, length in zip(self, self._sizes(n), strict=True))
 
     def out(self, n: Sequence[int]) -> tuple[int, ...]:
@@ -245,7 +252,9 @@ class Window(tuple[Axis, ...]):
 
     def taps(self, o: Sequence[int], n: Sequence[int]) -> tuple[range, ...]:
         """The taps of output ``o`` inside the input, one range an axis."""
-        return tuple(a.taps(p, length) for a, p, length in zip(self, o, self._sizes(n), strict=True))
+        return tuple(
+            a.taps(p, length) for a, p, length in zip(self, o, self._sizes(n), strict=True)
+        )
 
     def divisor(self, o: Sequence[int], n: Sequence[int], count_include_pad: bool = False) -> int:
         """How many elements output ``o``'s average counts: the product over the axes."""
@@ -267,7 +276,9 @@ class Window(tuple[Axis, ...]):
 
     def _sizes(self, n: Sequence[int]) -> Sequence[int]:
         if len(n) != len(self):
-            raise ValueError(f"n = {tuple(n)}: a window over {len(self)} axes needs {len(self)} sizes")
+            raise ValueError(
+                f"n = {tuple(n)}: a window over {len(self)} axes needs {len(self)} sizes"
+            )
         return n
 
     def __repr__(self) -> str:

@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BUILT := $(VENV)/.built
+SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(wildcard native/*)
+# Tests run one process a core; operators inside them stay on the threads that they are given.
+JOBS ?= 2
+
+.PHONY: demo test lint sanitize broken neon examples clean
+
+demo: $(BUILT)
+	$(BIN)/cenote demo --out demo
+
+test: $(BUILT)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(BUILT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror native/*.h native/*.cpp
+
+# The environment: what development uses, pinned, and the package itself in place.
+$(BUILT): $(SOURCES)
+	@$(PYTHON) -c 'import sys; sys.exit("cenote needs Python 3.10 or newer, this is " + sys.version) if sys.version_info < (3, 10) else None'
+	@command -v $${CXX:-c++} >/dev/null || { echo "cenote needs a C++ compiler: install g++ 12 or newer, or clang 16 or newer (Debian, Ubuntu: apt install g++)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch scikit-build-core nanobind cmake ninja
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $(BUILT)
+
+# The native tests once more, with AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize: $(BUILT)
+	PYTHON=$(BIN)/python tests/native/sanitized.sh
+
+# A kernel broken on purpose: the tests have to see it.
+broken: $(BUILT)
+	PYTHON=$(BIN)/python tests/native/broken.sh
+
+# The same kernels for 64-bit Arm, under an emulator where there is a cross-compiler and one.
+neon: $(BUILT)
+	PYTHON=$(BIN)/python tests/native/neon.sh
+
+clean:
+	rm -rf build demo $(VENV)

@@ -1,0 +1,36 @@
+"""What runs under the sanitizers: every case once in each native layout, and the tests on shapes."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import cenote
+from cenote import _native
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from cenote.cases import CASES
+from contract import OPS, run
+from inputs import LAYOUTS, make_values
+
+
+def test_this_is_the_sanitized_build():
+    assert "sanitized-site" in _native.__file__
+
+
+@pytest.mark.parametrize("isa", _native.targets())
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_every_case_stays_inside_its_memory(op, isa):
+    done = 0
+    with cenote.options(isa=isa):
+        for case in CASES:
+            if case.refused or case.window.kernel_taps > 65535:
+                continue
+            for layout in LAYOUTS[:2]:
+                x = layout(make_values(case.shape, torch.float32, "special"))
+                y, gradient = run(op, x, case.window, op.on(case))
+                assert gradient.shape == x.shape
+                done += 1
+    assert done > 80
