@@ -13,7 +13,7 @@
 namespace cenote {
 namespace {
 
-bool runs(const std::string& name) {
+bool runs([[maybe_unused]] const std::string& name) {
 #if defined(__x86_64__)
   if (name == "avx512")
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -8,10 +8,9 @@ PYTHON=${PYTHON:-.venv/bin/python}
 CENOTE_BREAK=1 "$PYTHON" -m pip install --quiet --no-build-isolation --no-deps --upgrade \
   --target build/broken-site .
 packages=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-beneath=$("$PYTHON" -c 'import sys; print(sys._base_executable)')
 # pytest exits with 1 when tests fail, and with other numbers when it could not run them.
 status=0
-PYTHONPATH="build/broken-site:$packages" "$beneath" -m pytest -q -n 2 -p no:cacheprovider \
+PYTHONPATH="build/broken-site:$packages" "$PYTHON" -S -m pytest -q --maxfail 20 -p no:cacheprovider \
   tests/test_pool.py -k "contract and max" >build/broken.log 2>&1 || status=$?
 tail -n 1 build/broken.log
 if [ "$status" -ne 1 ]; then

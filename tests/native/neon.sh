@@ -13,7 +13,7 @@ fi
 cmake -S . -B build/neon -G Ninja -DCENOTE_CHECK=ON -DCENOTE_WERROR=ON \
   -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER="$compiler" \
   -DCMAKE_EXE_LINKER_FLAGS=-static >/dev/null
-cmake --build build/neon >/dev/null
+cmake --build build/neon >build/neon.log || { cat build/neon.log >&2; exit 1; }
 if command -v qemu-aarch64 >/dev/null; then
   qemu-aarch64 build/neon/check 100
 else

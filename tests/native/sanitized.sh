@@ -6,14 +6,13 @@ cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 
-# An editable install takes precedence over anything on the path, so the interpreter beneath the
-# environment runs the sanitized build, with the environment's packages behind it.
+# An editable install takes precedence over anything on the path; without `site` it is not there,
+# and the environment's packages come in by their folder.
 CENOTE_SANITIZE=1 "$PYTHON" -m pip install --quiet --no-build-isolation --no-deps --upgrade \
   --target build/sanitized-site .
 build/sanitized/check 150
 packages=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-beneath=$("$PYTHON" -c 'import sys; print(sys._base_executable)')
 compiler=${CXX:-c++}
 LD_PRELOAD="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-name=libubsan.so)" \
   PYTHONPATH="build/sanitized-site:$packages" \
-  "$beneath" -m pytest -q -p no:cacheprovider tests/native/sanitized_tests.py
+  "$PYTHON" -S -m pytest -q -p no:cacheprovider tests/native/sanitized_tests.py
