@@ -1,0 +1,193 @@
+"""Finding a data set by name or path, and loading it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from cenote.data._catalog import CATALOG, STEMS, Source, file_names, whose
+from cenote.data._dataset import Dataset
+from cenote.data._errors import DataError
+from cenote.data._idx import read_with_sum
+
+__all__ = ["load"]
+
+Split = Literal["train", "test"]
+
+_SYSTEM = Path("/usr/share/datasets")  # where Debian's package dataset-fashion-mnist installs
+
+
+def load(
+    name_or_path: str | Path,
+    split: Split,
+    *,
+    data_dir: str | Path | None = None,
+    download: bool = True,
+) -> Dataset:
+    """The ``"train"`` or ``"test"`` part of a data set, by name or from a folder of IDX files.
+
+    A name (``"mnist"``, ``"fashion-mnist"``) is looked for in ``data_dir``, in ``datasets/<name>``
+    of the repository, in the user's cache and in ``/usr/share/datasets/<name>``; what is in none of
+    them is downloaded into ``data_dir`` or the cache. Known data sets are held to their checksums.
+    A path may be that of the folder or of any of the four files in it.
+
+    Raises:
+        DataError: nothing found, or what was found is damaged, swapped or another data set's.
+        ValueError: ``split`` is neither.
+    """
+    if split not in STEMS:
+        raise ValueError(f"split = {split!r}: must be one of {', '.join(STEMS)}")
+    source = CATALOG.get(name_or_path) if isinstance(name_or_path, str) else None
+    if source is None:
+        return _from_path(Path(name_or_path), split)
+    places = _places(source.name, None if data_dir is None else Path(data_dir).expanduser())
+    for _, folders in places:
+        for folder in folders:
+            pair = _pair(folder, split)
+            if pair is None:
+                continue
+            try:
+                return _read(source.name, pair, split, source)
+            except DataError as error:
+                raise DataError(
+                    f"{error}\nRemove the file to have {source.name} looked for elsewhere, or give "
+                    f"the folder's path instead of the name to use it as it is."
+                ) from None
+    return _read(source.name, _download(source, split, places, data_dir, download), split, source)
+
+
+def _from_path(path: Path, split: Split) -> Dataset:
+    path = path.expanduser()
+    if not path.exists():
+        raise DataError(
+            f"data = {str(path)!r}: neither a known data set ({', '.join(CATALOG)}) "
+            f"nor an existing folder with IDX files"
+        )
+    folder = (path if path.is_dir() else path.parent).resolve()
+    pair = _pair(folder, split)
+    if pair is None:
+        raise DataError(f"{folder}: expected {_expected(split)}, found {_found(folder, split)}")
+    return _read(folder.name, pair, split, None)
+
+
+def _read(name: str, pair: tuple[Path, Path], split: Split, source: Source | None) -> Dataset:
+    tensors = []
+    for path, stem, rank in zip(pair, STEMS[split], (3, 1), strict=True):
+        tensor, digest = read_with_sum(path, rank)
+        if tensor.dtype != torch.uint8:
+            raise DataError(f"{path}: expected elements of uint8, found {tensor.dtype}")
+        if source is not None:
+            check_sum(path, digest, source, stem)
+        tensors.append(tensor)
+    images, labels = tensors
+    if len(images) != len(labels):
+        raise DataError(
+            f"{pair[1]}: expected {len(images)} labels, one for each image of {pair[0].name}, "
+            f"found {len(labels)}"
+        )
+    classes = _numbered(pair[0].parent) if source is None else source.classes
+    return Dataset(name, images.unsqueeze(1), labels.to(torch.int64), classes)
+
+
+def check_sum(path: Path, digest: str, source: Source, stem: str) -> None:
+    """Refuse a file whose content is not that of ``source``'s ``stem``.
+
+    Raises:
+        DataError: the sums differ; the message names both, and what the file is if that is known.
+    """
+    if digest == source.sum_of(stem):
+        return
+    other = whose(digest)
+    raise DataError(
+        f"{path}: expected {source.name}'s {stem} with sha256 {source.sum_of(stem)}, "
+        f"found {digest}{f', which is {other}' if other else ''}"
+    )
+
+
+def _numbered(folder: Path) -> tuple[str, ...]:
+    """Classes 0 to the highest label of either split, so that both splits agree on them."""
+    highest = -1
+    for _, stem in STEMS.values():
+        path = _file(folder, stem)
+        if path is not None:
+            labels = read_with_sum(path, 1)[0]
+            highest = max(highest, int(labels.max()) if len(labels) else -1)
+    return tuple(map(str, range(highest + 1)))
+
+
+def _places(name: str, data_dir: Path | None) -> list[tuple[str, list[Path]]]:
+    """Where to look, in order: what to call each place in a message, and its folders."""
+    places = []
+    if data_dir is not None:
+        places.append((f"{data_dir} and {data_dir / name}", [data_dir / name, data_dir]))
+    for start in (Path.cwd(), Path(__file__).resolve().parent):
+        upward = [folder / "datasets" / name for folder in (start, *start.parents)]
+        places.append((f"datasets/{name} in {start} and the folders above it", upward))
+    for folder in (_cache() / name, _SYSTEM / name):
+        places.append((str(folder), [folder]))
+    return places
+
+
+def _cache() -> Path:
+    # Imported where it is needed, as requests is: neither is to slow down `import cenote`.
+    from platformdirs import user_cache_path
+
+    return user_cache_path("cenote")
+
+
+def _file(folder: Path, stem: str) -> Path | None:
+    paths = (folder / name for name in file_names(stem))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _pair(folder: Path, split: Split) -> tuple[Path, Path] | None:
+    images, labels = (_file(folder, stem) for stem in STEMS[split])
+    return None if images is None or labels is None else (images, labels)
+
+
+def _expected(split: Split) -> str:
+    return " and ".join(f"{stem}[.gz]" for stem in STEMS[split])
+
+
+def _found(folder: Path, split: Split) -> str:
+    if not folder.is_dir():
+        return "no such folder"
+    files = [path.name for stem in STEMS[split] if (path := _file(folder, stem)) is not None]
+    return f"only {files[0]}" if files else "neither"
+
+
+def _download(
+    source: Source,
+    split: Split,
+    places: list[tuple[str, list[Path]]],
+    data_dir: str | Path | None,
+    wanted: bool,
+) -> tuple[Path, Path]:
+    """Both files from a mirror; if they cannot be had, an error with every place searched."""
+    folder = (_cache() if data_dir is None else Path(data_dir).expanduser()) / source.name
+    searched = "\n".join(
+        f"  {place}: {next((_found(f, split) for f in folders if f.is_dir()), 'no such folder')}"
+        for place, folders in places
+    )
+    tried = "not tried, because downloading was switched off"
+    if wanted:
+        from cenote.data._download import fetch
+
+        def check(path: Path) -> None:
+            stem = path.name.split(".")[0]
+            check_sum(path, read_with_sum(path)[1], source, stem)
+
+        try:
+            images, labels = (
+                fetch(f"{stem}.gz", source.mirrors, folder, check) for stem in STEMS[split]
+            )
+            return images, labels
+        except (DataError, OSError) as error:
+            tried = str(error)
+    raise DataError(
+        f"{source.name}: expected {_expected(split)}, found in none of\n{searched}\n"
+        f"  download: {tried}\n"
+        f"Put the files into {folder}, or name their folder with data_dir (--data-dir)."
+    )
