@@ -259,8 +259,7 @@ def under_trace(x):
         seen.append(_ops.eager_only(x))
         return cenote.max_pool2d(x, 2)
 
-    # torch.jit is on its way out and says so
-    with pytest.warns(Warning):
+    with pytest.warns(DeprecationWarning, match="torch.jit.trace"):
         traced = torch.jit.trace(body, x, check_trace=False)
     return seen[0], traced(x)
 
