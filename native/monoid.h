@@ -1,7 +1,7 @@
 // What a window does with its elements: an associative operation and its identity.
 #pragma once
 
-#include "vec.h"
+#include "narrow.h"
 
 namespace cenote::CENOTE_TARGET {
 

@@ -50,6 +50,15 @@ class Arena {
   Index used_ = 0;
 };
 
+// The run of every target along an axis, worked out once: they take several divisions each.
+template <class Way>
+inline const Run* runs_along(const Geometry& g, int level, Arena& arena) {
+  const Index targets = Way::targets(g)[level];
+  Run* runs = arena.take<Run>(targets);
+  for (Index t = 0; runs && t < targets; ++t) runs[t] = Way::run(g, level, t);
+  return runs;
+}
+
 template <class M, class Tap, class Way>
 class Reduction {
  public:
@@ -64,6 +73,7 @@ class Reduction {
       at.taps_inside = taps;
       taps *= g.axis[level].kernel;
       at.operand = arena.take<Operand<T, Tap>>(min(g.axis[level].kernel, Way::sources(g)[level]));
+      if (level < g.rank - 1 || g.inner > 1) at.runs = runs_along<Way>(g, level, arena);
       if (level == g.rank - 1) continue;
       at.slots = min(extent(g.axis[level]), Way::sources(g)[level]);
       at.held = arena.take<Index>(at.slots);
@@ -121,6 +131,7 @@ class Reduction {
  private:
   struct Level {
     Index target_slice, source_slice, taps_inside, slots;
+    const Run* runs;
     Operand<T, Tap>* operand;
     Index* held;  // which source slice every slot of the ring holds, or -1
     T* values;
@@ -187,7 +198,7 @@ class Reduction {
   template <class Finish>
   void step(int level, const T* source, Index t, T* out, Tap* taps, Finish finish) {
     Level& at = level_[level];
-    const Run run = Way::run(g_, level, t);
+    const Run run = at.runs[t];
     for (Index j = 0; j < run.count; ++j) {
       at.operand[j] = reduced(level, source, run.source + j * run.step);
       at.operand[j].tap = (run.tap + j * run.tap_step) * at.taps_inside;
@@ -213,7 +224,7 @@ class Reduction {
     Level& at = level_[last];
     for (Index t = begin; t < end; ++t) {
       at.operand[0] = {source, nullptr, 0};
-      const Index count = expand(at.operand, 1, Way::run(g_, last, t), g_.inner, 1);
+      const Index count = expand(at.operand, 1, at.runs[t], g_.inner, 1);
       const Index x = (t - begin) * g_.inner;
       strip<M>(at.operand, count, false, g_.inner, out + x, advance(taps, x), finish.from(x));
     }
@@ -227,7 +238,7 @@ class Reduction {
       direct_[0] = {plane, nullptr, 0};
       Index count = 1;
       for (int l = 0; l < g_.rank; ++l)
-        count = expand(direct_, count, Way::run(g_, l, target[l]), level_[l].source_slice,
+        count = expand(direct_, count, level_[l].runs[target[l]], level_[l].source_slice,
                        level_[l].taps_inside);
       strip<M>(direct_, count, false, g_.inner, out + x, advance(taps, x), finish.from(x));
       for (int l = g_.rank - 1; l > 0 && ++target[l] == Way::targets(g_)[l]; --l) target[l] = 0;

@@ -38,6 +38,7 @@ class Gather {
       pitch_[l] = slice_of(g, g.out, l);
       taps_inside_[l] = inside;
       inside *= g.axis[l].kernel;
+      if (l < g.rank - 1 || g.inner > 1) runs_[l] = runs_along<Backward>(g, l, arena);
       const Index most = min((extent(g.axis[l]) - 1) / g.axis[l].stride + 1, g.out[l]);
       pixels *= most;
       if (l < g.rank - 1) rows *= most;
@@ -73,8 +74,7 @@ class Gather {
   using Readers = Reader<T, Tap>*;
 
   Index expand(int level, Index i, Readers list, Index count) const {
-    const Run run = readers(g_.axis[level], g_.out[level], i);
-    return CENOTE_TARGET::expand(list, count, run, pitch_[level], taps_inside_[level]);
+    return CENOTE_TARGET::expand(list, count, runs_[level][i], pitch_[level], taps_inside_[level]);
   }
 
   static Vec<T> taken(Vec<T> gradient, TapVec<T> taps, Index tap) {
@@ -119,6 +119,7 @@ class Gather {
   }
 
   const Geometry& g_;
+  const Run* runs_[kMaxRank] = {};
   Index pitch_[kMaxRank], taps_inside_[kMaxRank];
   Readers reader_, pixel_ = nullptr;
 };

@@ -74,10 +74,6 @@ constexpr std::uint64_t lane_mask(int low, int high) {
   }
 CENOTE_MASKED(4, __m512i, __mmask16, _mm512_mask_loadu_epi32, _mm512_mask_storeu_epi32)
 CENOTE_MASKED(8, __m512i, __mmask8, _mm512_mask_loadu_epi64, _mm512_mask_storeu_epi64)
-CENOTE_MASKED(1, __m128i, __mmask16, _mm_mask_loadu_epi8, _mm_mask_storeu_epi8)
-CENOTE_MASKED(2, __m256i, __mmask16, _mm256_mask_loadu_epi16, _mm256_mask_storeu_epi16)
-CENOTE_MASKED(2, __m128i, __mmask8, _mm_mask_loadu_epi16, _mm_mask_storeu_epi16)
-CENOTE_MASKED(4, __m256i, __mmask8, _mm256_mask_loadu_epi32, _mm256_mask_storeu_epi32)
 #undef CENOTE_MASKED
 #endif
 
@@ -92,25 +88,6 @@ inline V load_lanes(const E* from, int low, int high, V rest) {
 template <class V, class E>
 inline void store_lanes(E* to, int count, V v) {
   for (int lane = 0; lane < count; ++lane) to[lane] = v[lane];
-}
-
-// Tap numbers from and to their narrow form in memory; lanes outside [low, high) hold "no tap".
-template <class T, class Tap>
-inline TapVec<T> load_taps(const Tap* from, int low = 0, int high = kLanes<T>) {
-  using Narrow = typename VecOf<Tap, kLanes<T>>::type;
-  const Narrow narrow = high - low == kLanes<T>
-                            ? load<Narrow>(from)
-                            : load_lanes<Narrow>(from, low, high, broadcast<Narrow>(kNoTap<Tap>));
-  return __builtin_convertvector(narrow, TapVec<T>);
-}
-template <class T, class Tap>
-inline void store_taps(Tap* to, int count, TapVec<T> v) {
-  using Narrow = typename VecOf<Tap, kLanes<T>>::type;
-  const Narrow narrow = __builtin_convertvector(v, Narrow);
-  if (count == kLanes<T>)
-    store(to, narrow);
-  else
-    store_lanes(to, count, narrow);
 }
 
 template <int...>
