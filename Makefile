@@ -7,7 +7,7 @@ SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(wildcard native/*)
 # Tests run one process a core; operators inside them stay on the threads that they are given.
 JOBS ?= 2
 
-.PHONY: demo test lint sanitize broken neon examples clean
+.PHONY: demo test lint sanitize broken neon clean
 
 demo: $(BUILT)
 	$(BIN)/cenote demo --out demo

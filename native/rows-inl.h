@@ -53,6 +53,7 @@ struct Divide {
   template <class Lanes>
   Vec<T> operator()(Vec<T> v, Index x, Lanes lanes) const {
     const Vec<T> by = broadcast<Vec<T>>(all);
+    v += T(0);  // a sum of negative zeros alone is +0, as if it had started from 0
     return each ? v / (by * load_first<T>(each + x, lanes)) : v / by;
   }
 };

@@ -295,6 +295,7 @@ CLOSED_BY = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # sizes are checked as numbers
 @pytest.mark.parametrize("reason", CLOSED_BY)
 def test_the_short_way_is_closed_by(reason):
     x = some(2, 3, 8, 8)

@@ -20,6 +20,9 @@ Pads = int | str | Sequence[int] | Sequence[Sequence[int]]
 
 _GREATEST = 2**31 - 1  # of every number of a window, and of its taps together
 
+# torch itself can neither compare nor add these
+_UNSUPPORTED = (torch.uint16, torch.uint32, torch.uint64)
+
 _AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -173,6 +176,8 @@ def check_input(op: str, x: Any, window: Window) -> None:
         )
     if x.is_complex() or x.is_quantized:
         raise TypeError(f"{op}: input: elements of type {x.dtype} have no order to pool by")
+    if x.dtype in _UNSUPPORTED:
+        raise TypeError(f"{op}: input: elements of type {x.dtype} are not supported")
     if x.layout is not torch.strided:
         raise TypeError(f"{op}: input: must be a dense tensor, not of layout {x.layout}")
     for position, (axis, n) in enumerate(zip(window, x.shape[x.dim() - rank :], strict=True)):

@@ -111,10 +111,11 @@ def select_pool(x: Tensor, window: Window, reduce: str = "max") -> tuple[Tensor,
 def select_pool_backward(grad: Tensor, taps: Tensor, window: Window, n: Sequence[int]) -> Tensor:
     """The gradient of :func:`select_pool`: each output's goes to the element that was selected."""
     index = tap_indices(taps, window, n).flatten(-window.rank)
-    taken = torch.where(index < 0, grad.new_zeros(()), grad.flatten(-window.rank))
-    plane = grad.new_zeros((*index.shape[:-1], prod(n)))
+    wide = _widened(grad)
+    taken = torch.where(index < 0, wide.new_zeros(()), wide.flatten(-window.rank))
+    plane = wide.new_zeros((*index.shape[:-1], prod(n)))
     summed = plane.scatter_add(-1, index.clamp(min=0), taken)
-    return summed.reshape(*summed.shape[:-1], *n)
+    return summed.reshape(*summed.shape[:-1], *n).to(grad.dtype)
 
 
 def avg_pool(
@@ -128,11 +129,7 @@ def avg_pool(
     ``(*lead, *n) -> (*lead, *window.out(n))``. float16 and bfloat16 are summed in float32; integers
     in int64, and their averages are truncated toward zero.
     """
-    wide = x
-    if x.dtype in (torch.float16, torch.bfloat16):
-        wide = x.float()
-    elif not x.dtype.is_floating_point:
-        wide = x.long()
+    wide = _widened(x)
     laid, inside = windows(wide, window)
     total = torch.where(inside, laid, laid.new_zeros(())).sum(-1)
     n = tuple(x.shape[x.dim() - window.rank :])
@@ -149,7 +146,7 @@ def avg_pool_backward(
     divisor_override: int | None = None,
 ) -> Tensor:
     """The adjoint of :func:`avg_pool`: ``(*lead, *window.out(n)) -> (*lead, *n)``."""
-    wide = grad.float() if grad.dtype in (torch.float16, torch.bfloat16) else grad
+    wide = _widened(grad)
     divisor = divisors(window, n, count_include_pad, divisor_override).to(wide)
     everywhere = torch.arange(prod(n), device=grad.device).reshape(1, *n)
     laid, inside = windows(everywhere, window)
@@ -158,6 +155,13 @@ def avg_pool_backward(
     plane = wide.new_zeros((*index.shape[:-1], prod(n)))
     summed = plane.scatter_add(-1, index, share.flatten(-window.rank - 1))
     return summed.reshape(*summed.shape[:-1], *n).to(grad.dtype)
+
+
+def _widened(x: Tensor) -> Tensor:
+    """The type in which sums are taken: float32 for half types, int64 for integers."""
+    if x.dtype in (torch.float16, torch.bfloat16):
+        return x.float()
+    return x if x.dtype.is_floating_point else x.long()
 
 
 def divisors(

@@ -240,7 +240,10 @@ class Window(tuple[Axis, ...]):
     @property
     def kernel_taps(self) -> int:
         """The number of taps of the whole window, inside the input or not."""
-        return prod(axis.kernel for axis in self)
+        taps = 1
+        for axis in self:
+            taps *= axis.kernel
+        return taps
 
     def at(self, n: Sequence[int]) -> Window:
         """This window over sizes ``n``, with every "same" padding turned into numbers."""
