@@ -87,7 +87,7 @@ def test_large_inputs_equal_torch(size, layout):
 
 @pytest.mark.parametrize("isa", instruction_sets())
 @pytest.mark.parametrize("dtype", DTYPES, ids=name)
-@pytest.mark.parametrize("kernel", range(1, 13))
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 8, 9, 12])
 def test_every_width_around_the_vectors(kernel, dtype, isa):
     """Rows of 1 to 70 elements: every tail of every vector, at stride 1, 2 and 3."""
     op = Op("max", "max")

@@ -333,11 +333,14 @@ def test_other_averages_are_right_within_the_rounding_of_their_sums():
         assert ((cenote.avg_pool2d(x, *arguments) - exact).abs() <= slack).all()
 
 
-def test_a_zero_average_has_either_sign():
-    x = torch.full((1, 1, 2, 2), -0.0)
-    assert same_bits(F.avg_pool2d(x, 2), torch.zeros(1, 1, 1, 1))
-    for padding in (0, 1):
-        assert (cenote.avg_pool2d(x, 2, 1, padding) == 0.0).all()
+def test_an_average_of_negative_zeros_is_positive():
+    for channels in (1, 20):
+        x = torch.full((1, channels, 2, 2), -0.0)
+        for layout in (torch.contiguous_format, torch.channels_last):
+            for padding in (0, 1):
+                ours = cenote.avg_pool2d(x.contiguous(memory_format=layout), 2, 1, padding)
+                assert same_bits(ours, F.avg_pool2d(x, 2, 1, padding))
+                assert not ours.signbit().any()
 
 
 # Tensors.

@@ -75,9 +75,9 @@ def supports(x: Tensor) -> bool:
 def memory_format(x: Tensor, rank: int) -> torch.memory_format:
     """Channels last where ``x`` is, or is strided like it; else contiguous."""
     channels_last = _CHANNELS_LAST.get(x.dim()) if x.dim() == rank + 2 else None
-    if channels_last is not None and not x.is_contiguous():
+    if channels_last is not None:  # a plane of one pixel is contiguous in either: strides tell
         strided_so = x.stride(1) == 1 and x.shape[1] > 1 and x.stride(-1) >= x.shape[1]
-        if strided_so or x.is_contiguous(memory_format=channels_last):
+        if strided_so or (not x.is_contiguous() and x.is_contiguous(memory_format=channels_last)):
             return channels_last
     return torch.contiguous_format
 

@@ -171,6 +171,9 @@ class Axis:
         The returned axis, applied to that part, yields exactly those outputs: the padding that is
         left there takes the place of what was cut away.
 
+        Raises:
+            ValueError: outputs that do not exist, or one whose window lies wholly in the padding.
+
         >>> Axis(3, 1, 1, 1).crop(0, 4, 100)
         (slice(0, 5, None), Axis(kernel=3, before=1))
         """
@@ -184,6 +187,8 @@ class Axis:
         high = max(low, min(stop, n))
         end = n + axis.padding[1]  # past it lies no padding, only what ceil mode overhangs
         before, after = low - start, min(stop, end) - high
+        if before < 0 or after < 0:
+            raise ValueError(f"outputs {o0} to {o1}: a window wholly in the padding has no crop")
         kept = Axis(axis.kernel, axis.stride, before, after, axis.dilation, ceil=stop > end)
         return slice(low, high), kept
 
