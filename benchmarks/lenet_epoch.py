@@ -1,0 +1,73 @@
+"""Seconds per epoch of LeNet-5 on MNIST: cenote's pooling against torch's, epochs taking turns.
+
+The same network from the same weights, the same batches, the same optimiser, no augmentation; only
+the pooling layers differ. Prints medians; writes JSON.
+
+    python benchmarks/lenet_epoch.py --epochs 7 --out benchmarks/results/lenet_epoch.json
+"""
+
+import argparse
+import copy
+import json
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+import cenote
+from cenote.data import Batches, load
+
+
+def with_torchs_pools(model):
+    twin = copy.deepcopy(model)
+    for name, module in list(twin.named_modules()):
+        if isinstance(module, cenote.nn.MaxPool2d):
+            theirs = torch.nn.MaxPool2d(module.kernel_size, module.stride, module.padding)
+            twin.set_submodule(name, theirs)
+    return twin
+
+
+def epoch(model, batches, number):
+    """Seconds of one epoch of training."""
+    optimiser = model.optimiser
+    start = time.perf_counter()
+    for images, labels in batches.epoch(number):
+        optimiser.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        optimiser.step()
+    return time.perf_counter() - start
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=7, help="epochs of each contender")
+    parser.add_argument("--out", type=Path, help="where to write the JSON")
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    batches = Batches(load("mnist", "train"), 256, seed=0)
+    ours = cenote.models.lenet5()
+    contenders = {"torch": with_torchs_pools(ours), "cenote": ours}
+    assert not any(isinstance(m, cenote.nn.MaxPool2d) for m in contenders["torch"].modules())
+    for model in contenders.values():
+        model.optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    taken = {name: [] for name in contenders}
+    for number in range(given.epochs):
+        for name, model in contenders.items():
+            taken[name].append(epoch(model, batches, number))
+    same = max(
+        float((a - b).abs().max())
+        for a, b in zip(*(m.parameters() for m in contenders.values()), strict=True)
+    )
+    record = {"machine": cenote.doctor(), "seconds": taken, "largest_difference_of_weights": same}
+    for name, seconds in taken.items():
+        print(f"{name:7} median {statistics.median(seconds):.3f} s an epoch, n = {len(seconds)},"
+              f" {min(seconds):.3f} to {max(seconds):.3f}")  # fmt: skip
+    ratios = [a / b for a, b in zip(taken["torch"], taken["cenote"], strict=True)]
+    print(f"torch / cenote: {statistics.median(ratios):.2f}, weights differ by at most {same:.1e}")
+    if given.out:
+        given.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

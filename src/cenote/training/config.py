@@ -1,0 +1,194 @@
+"""Everything that a training run can be told, with its defaults, in one place.
+
+The command line is generated from :class:`Config`, ``config.json`` is its image, and
+:func:`cenote.fit` takes its fields as keywords: an option is written here once.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, cast
+
+from cenote.data import names as data_names
+from cenote.training.recipe import OPTIMIZERS, SCHEDULES
+
+__all__ = ["PROGRESS", "Config", "describe", "option_names"]
+
+PROGRESS = ("auto", "plain", "none")
+
+# What suits each optimiser; found on a validation split of MNIST, never on its test set.
+_LEARNING_RATES = {"adam": 6e-3, "sgd": 0.1}
+_WARMUPS = {"constant": 0.0, "cosine": 0.05, "onecycle": 0.3}
+
+
+def _option(default: Any, text: str, **limits: Any) -> Any:
+    """A field, its help and its limits: ``low`` (inclusive), ``above``, ``below``, ``names``."""
+    return field(default=default, metadata={"help": text, **limits})
+
+
+@dataclass(frozen=True)
+class Config:
+    """The options of one training run, checked on construction.
+
+    ``None`` for the learning rate, the warm-up and the folder stands for the value that suits the
+    other options, and is replaced by it at once, so that a stored configuration says everything.
+
+    Raises:
+        TypeError: an option is not of its type.
+        ValueError: an option lies outside its limits or is none of its names.
+
+    >>> Config(optimizer="sgd").learning_rate
+    0.1
+    """
+
+    network: str = _option("lenet5", "Network to train, by name.")
+    data: str = _option("mnist", "Data set, by name, or a folder of IDX files.")
+    out: Path | None = field(
+        default=None, metadata={"help": "Folder of the run; runs/NETWORK by default."}
+    )
+    epochs: int = _option(10, "Passes over the training images.", low=1)
+    batch_size: int = _option(256, "Images in a batch.", low=1)
+    optimizer: str = _option("adam", "adam or sgd.", names=tuple(OPTIMIZERS))
+    learning_rate: float | None = _option(
+        None, "Peak learning rate; by default what suits the optimizer.", above=0.0
+    )
+    momentum: float = _option(0.9, "Nesterov momentum of sgd.", low=0.0, below=1.0)
+    weight_decay: float = _option(0.0, "Weight decay; decoupled for adam.", low=0.0)
+    schedule: str = _option("onecycle", "constant, cosine or onecycle.", names=tuple(SCHEDULES))
+    warmup: float | None = _option(
+        None,
+        "Share of the training spent warming up; by default the schedule's.",
+        low=0.0,
+        below=1.0,
+    )
+    label_smoothing: float = _option(
+        0.0, "Share of the label given to all classes.", low=0.0, below=1.0
+    )
+    augment: str = _option("shift1", "Augmentation of the training images, by name, or none.")
+    validation: int = _option(5000, "Training images held out for choosing; 0 for none.", low=0)
+    seed: int = _option(0, "Seed of weights, order, augmentation and dropout.", low=0)
+    activation: str | None = _option(None, "Activation, for networks that leave a choice.")
+    pool: str | None = _option(None, "Pooling, for networks that leave a choice.")
+    dropout: float | None = _option(None, "Dropout, where a network has it.", low=0.0, below=1.0)
+    threads: int | None = _option(
+        None, "Threads to compute with; PyTorch's choice by default.", low=1
+    )
+    data_dir: Path | None = field(
+        default=None, metadata={"help": "Where to look for data sets first."}
+    )
+    download: bool = _option(True, "Download a data set that is not on this machine.")
+    save_seconds: float = _option(60.0, "Save inside an epoch once this long has passed.", low=0.0)
+    progress: str = _option("auto", "auto, plain (lines) or none.", names=PROGRESS)
+
+    def __post_init__(self) -> None:
+        for name in ("out", "data_dir"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        if isinstance(self.data_dir, Path):
+            object.__setattr__(self, "data_dir", self.data_dir.expanduser().absolute())
+        for f in fields(self):
+            object.__setattr__(
+                self, f.name, _checked(f.name, getattr(self, f.name), f.type, f.metadata)
+            )
+        # A path must still lead there when the run is looked at from another folder.
+        if self.data not in data_names() and Path(self.data).exists():
+            object.__setattr__(self, "data", str(Path(self.data).resolve()))
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", _LEARNING_RATES[self.optimizer])
+        if self.warmup is None:
+            object.__setattr__(self, "warmup", _WARMUPS[self.schedule])
+        if self.out is None:
+            object.__setattr__(self, "out", Path("runs") / self.network)
+
+    @property
+    def folder(self) -> Path:
+        """``out``, which construction has settled."""
+        return cast(Path, self.out)
+
+    @property
+    def network_options(self) -> dict[str, Any]:
+        """The options that go to the network's function: those of its own that were chosen."""
+        chosen = {name: getattr(self, name) for name in ("activation", "pool", "dropout")}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as JSON values."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Config:
+        """The configuration that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: an option that this version does not know.
+        """
+        unknown = sorted(set(stored) - set(option_names()))
+        if unknown:
+            raise ValueError(f"options {', '.join(unknown)}: not known to this version of cenote")
+        return cls(**stored)
+
+
+# These say where, with what and how loudly, not what: a run may go on with others.
+FREE_ON_RESUME = frozenset({"out", "threads", "data_dir", "download", "save_seconds", "progress"})
+
+
+def option_names() -> tuple[str, ...]:
+    """The names of all options, in order."""
+    return tuple(f.name for f in fields(Config))
+
+
+def describe(config: Config) -> str:
+    """What a run does, in one line.
+
+    >>> describe(Config())
+    'lenet5 on mnist, 10 epochs in batches of 256, adam at 0.006 onecycle, augment shift1, seed 0'
+    """
+    return (
+        f"{config.network} on {config.data}, {config.epochs} epochs in batches of "
+        f"{config.batch_size}, {config.optimizer} at {config.learning_rate:g} {config.schedule}, "
+        f"augment {config.augment}, seed {config.seed}"
+    )
+
+
+def _checked(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any:
+    """``value`` as its type and within its limits, or an error that says what was expected."""
+    if value is None and "None" in kind:
+        return None
+    value = _typed(name, value, kind.split(" ")[0])
+    if "names" in limits and value not in limits["names"]:
+        raise ValueError(f"{name} = {value!r}: must be one of {', '.join(limits['names'])}")
+    for bound, holds, words in _BOUNDS:
+        if bound in limits and not holds(value, limits[bound]):
+            raise ValueError(f"{name} = {value}: must be {words} {limits[bound]:g}")
+    return value
+
+
+_BOUNDS: tuple[tuple[str, Callable[[Any, Any], bool], str], ...] = (
+    ("low", operator.ge, "at least"),
+    ("above", operator.gt, "above"),
+    ("below", operator.lt, "below"),
+)
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "bool": (bool,),
+    "Path": (Path,),
+}
+
+
+def _typed(name: str, value: Any, kind: str) -> Any:
+    if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "bool"):
+        article = "an" if kind == "int" else "a"
+        raise TypeError(f"{name} = {value!r}: must be {article} {kind}, not {type(value).__name__}")
+    if kind != "float":
+        return value
+    number = float(cast(float, value))
+    if not math.isfinite(number):
+        raise ValueError(f"{name} = {value}: must be finite")
+    return number
