@@ -56,7 +56,7 @@ def main():
         for name, model in contenders.items():
             taken[name].append(epoch(model, batches, number))
     same = max(
-        float((a - b).abs().max())
+        float((a.detach() - b.detach()).abs().max())
         for a, b in zip(*(m.parameters() for m in contenders.values()), strict=True)
     )
     record = {"machine": cenote.doctor(), "seconds": taken, "largest_difference_of_weights": same}

@@ -33,23 +33,6 @@ inline Index slice_of(const Geometry& g, const Index* sizes, int level) {
   return count;
 }
 
-// Hands out pieces of the scratch memory; without memory it only counts how much would be needed.
-class Arena {
- public:
-  explicit Arena(char* memory) : memory_(memory) {}
-  template <class E>
-  E* take(Index count) {
-    char* piece = memory_ ? memory_ + used_ : nullptr;
-    used_ += (count * Index(sizeof(E)) + 63) / 64 * 64;
-    return reinterpret_cast<E*>(piece);
-  }
-  Index used() const { return used_; }
-
- private:
-  char* memory_;
-  Index used_ = 0;
-};
-
 // The run of every target along an axis, worked out once: they take several divisions each.
 template <class Way>
 inline const Run* runs_along(const Geometry& g, int level, Arena& arena) {
@@ -64,7 +47,8 @@ class Reduction {
  public:
   using T = typename M::Element;
 
-  Reduction(const Geometry& g, Arena& arena) : g_(g) {
+  Reduction(const Geometry& g, Arena& arena)
+      : g_(g), phases_(g.axis[g.rank - 1], Way::forward ? 0 : g.n[g.rank - 1], arena) {
     Index taps = 1;
     for (int level = g.rank - 1; level >= 0; --level) {
       Level& at = level_[level];
@@ -213,7 +197,7 @@ class Reduction {
     if (g_.inner == 1) {
       const Index n = g_.n[last];
       if constexpr (!Way::forward)
-        return line_readers(source, g_.out[last], axis, begin, end, out);
+        return sum_readers(source, g_.out[last], begin, end, out);
       else if (axis.stride == 1)
         return line<M, 1>(source, n, axis, low_, high_, begin, end, first_tap_, out, taps, finish);
       else if (axis.stride == 2)
@@ -245,12 +229,23 @@ class Reduction {
     }
   }
 
+  // Adds up, for every input, the outputs that read it.
+  void sum_readers(const T* row, Index outputs, Index begin, Index end, T* out) const {
+    phases_.line(begin, end, out, [=](const Run& run) {
+      Vec<T> total = {};
+      for (Index j = 0; j < run.count; ++j)
+        total += fetch<T, 1>(row, outputs, run.source + j * run.step, 1, T(0));
+      return total;
+    });
+  }
+
   static Tap* advance(Tap* taps, Index by) {
     if constexpr (kKeepsTaps<Tap>) return taps + by;
     return nullptr;
   }
 
   const Geometry& g_;
+  Phases phases_;  // of the innermost axis, on the way back
   Level level_[kMaxRank] = {};
   Operand<T, Tap>* direct_ = nullptr;
   Index low_, high_;  // the innermost axis' taps that lie inside the row for some output

@@ -153,23 +153,76 @@ inline void line(const typename M::Element* row, Index n, const Axis& axis, Inde
   });
 }
 
-// Adds up, for the inputs [begin, end) of a row, the outputs of a row of length `outputs` that read
-// each; the first goes to out[0]. Inputs a stride apart are read through the same taps by
-// neighbouring outputs: such a phase is one vector.
-template <class T>
-inline void line_readers(const T* row, Index outputs, const Axis& axis, Index begin, Index end,
-                         T* out) {
-  const Index stride = axis.stride;
-  for (Index first = begin; first < min(begin + stride, end); ++first) {
-    const Run run = all_readers(axis, first);
-    T* to = out + (first - begin);
-    sweep<T>((end - first - 1) / stride + 1, [=](Index q, auto lanes) {
-      Vec<T> total = {};
-      for (Index j = 0; j < run.count; ++j)
-        total += fetch<T, 1>(row, outputs, run.source + q + j * run.step, 1, T(0));
-      store_strided<T>(to + q * stride, stride, lanes, total);
-    });
+// Hands out pieces of the scratch memory; without memory it only counts how much would be needed.
+class Arena {
+ public:
+  explicit Arena(char* memory) : memory_(memory) {}
+  template <class E>
+  E* take(Index count) {
+    char* piece = memory_ ? memory_ + used_ : nullptr;
+    used_ += (count * Index(sizeof(E)) + 63) / 64 * 64;
+    return reinterpret_cast<E*>(piece);
   }
-}
+  Index used() const { return used_; }
+
+ private:
+  char* memory_;
+  Index used_ = 0;
+};
+
+// Inputs a stride apart are read through the same taps by neighbouring outputs. Such a phase is
+// computed a vector at a time; its runs are worked out once for all rows.
+class Phases {
+ public:
+  Phases(const Axis& axis, Index n, Arena& arena) : stride_(axis.stride) {
+    count_ = min(axis.stride, n);
+    runs_ = arena.take<Run>(count_);
+    for (Index first = 0; runs_ && first < count_; ++first) runs_[first] = all_readers(axis, first);
+  }
+
+  // Writes the inputs [begin, end) of a row, the first of them to out[0]. total(run, lanes) is the
+  // vector of a phase from a run on.
+  template <class T, class Total>
+  void line(Index begin, Index end, T* out, Total total) const {
+    if (stride_ == 2 && begin % 2 == 0) return pairs(begin, end, out, total);
+    for (Index first = begin; first < min(begin + stride_, end); ++first) {
+      T* to = out + (first - begin);
+      sweep<T>((end - first - 1) / stride_ + 1, [&](Index q, auto lanes) {
+        store_strided<T>(to + q * stride_, stride_, lanes, total(run_at(first, q)));
+      });
+    }
+  }
+
+ private:
+  Run run_at(Index input, Index on) const {
+    Run run = runs_[input % stride_];
+    run.source += input / stride_ + on;
+    return run;
+  }
+
+  // Stride 2: both phases at once, interleaved.
+  template <class T, class Total>
+  void pairs(Index begin, Index end, T* out, Total total) const {
+    const Index length = end - begin;
+    const Run none = {0, 1, 0, -1, 0};
+    for (Index x = 0; x < length; x += 2 * kLanes<T>) {
+      const Vec<T> even = total(run_at(begin, x / 2));
+      const Vec<T> odd = total(count_ > 1 ? run_at(begin + 1, x / 2) : none);
+      const Index left = length - x;
+      const Vec<T> low = interleave_low(even, odd, AllOf<T>{});
+      const Vec<T> high = interleave_high(even, odd, AllOf<T>{});
+      if (left >= 2 * kLanes<T>) {
+        store(out + x, low);
+        store(out + x + kLanes<T>, high);
+        continue;
+      }
+      store_lanes(out + x, int(min(left, kLanes<T>)), low);
+      if (left > kLanes<T>) store_lanes(out + x + kLanes<T>, int(left - kLanes<T>), high);
+    }
+  }
+
+  Index stride_, count_;
+  Run* runs_;
+};
 
 }  // namespace cenote::CENOTE_TARGET

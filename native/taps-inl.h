@@ -32,7 +32,8 @@ struct Reader {
 template <class T, class Tap>
 class Gather {
  public:
-  Gather(const Geometry& g, Arena& arena) : g_(g) {
+  Gather(const Geometry& g, Arena& arena)
+      : g_(g), phases_(g.axis[g.rank - 1], g.inner == 1 ? g.n[g.rank - 1] : 0, arena) {
     Index inside = 1, rows = 1, pixels = 1;
     for (int l = g.rank - 1; l >= 0; --l) {
       pitch_[l] = slice_of(g, g.out, l);
@@ -93,32 +94,28 @@ class Gather {
     });
   }
 
-  // Every reader is a row: go along it by phases of the stride, as in line_readers.
+  // Every reader is a row.
   void line(Index count, Index begin, Index end, T* out) const {
-    const Axis& axis = g_.axis[g_.rank - 1];
-    const Index stride = axis.stride, outputs = g_.out[g_.rank - 1];
+    const Index outputs = g_.out[g_.rank - 1];
     const Reader<T, Tap>* reader = reader_;
-    for (Index first = begin; first < min(begin + stride, end); ++first) {
-      const Run run = all_readers(axis, first);
-      T* to = out + (first - begin);
-      sweep<T>((end - first - 1) / stride + 1, [=](Index q, auto lanes) {
-        Vec<T> total = {};
-        for (Index row = 0; row < count; ++row)
-          for (Index j = 0; j < run.count; ++j) {
-            const Index o = run.source + q + j * run.step;
-            const int low = int(min(max(0, -o), kLanes<T>));
-            const int high = int(max(low, min(kLanes<T>, outputs - o)));
-            if (low == high) continue;
-            total += taken(fetch<T, 1>(reader[row].gradient, outputs, o, 1, T(0)),
-                           load_taps<T>(reader[row].taps + o, low, high),
-                           reader[row].tap + run.tap + j * run.tap_step);
-          }
-        store_strided<T>(to + q * stride, stride, lanes, total);
-      });
-    }
+    phases_.line(begin, end, out, [=](const Run& run) {
+      Vec<T> total = {};
+      for (Index row = 0; row < count; ++row)
+        for (Index j = 0; j < run.count; ++j) {
+          const Index o = run.source + j * run.step;
+          const int low = int(min(max(0, -o), kLanes<T>));
+          const int high = int(max(low, min(kLanes<T>, outputs - o)));
+          if (low == high) continue;
+          total += taken(fetch<T, 1>(reader[row].gradient, outputs, o, 1, T(0)),
+                         load_taps<T>(reader[row].taps + o, low, high),
+                         reader[row].tap + run.tap + j * run.tap_step);
+        }
+      return total;
+    });
   }
 
   const Geometry& g_;
+  Phases phases_;
   const Run* runs_[kMaxRank] = {};
   Index pitch_[kMaxRank], taps_inside_[kMaxRank];
   Readers reader_, pixel_ = nullptr;

@@ -109,11 +109,16 @@ template <class V, int... lane>
 inline V odd_lanes(V low, V high, Sequence<lane...>) {
   return __builtin_shufflevector(low, high, 2 * lane + 1 ...);
 }
+// The first and the second half of even[0], odd[0], even[1], odd[1], ...
 template <class V, int... lane>
-inline V interleave(V even, V odd, Index half, Sequence<lane...>) {
+inline V interleave_low(V even, V odd, Sequence<lane...>) {
   constexpr int n = sizeof...(lane);
-  return half == 0 ? __builtin_shufflevector(even, odd, (lane / 2 + lane % 2 * n)...)
-                   : __builtin_shufflevector(even, odd, (n / 2 + lane / 2 + lane % 2 * n)...);
+  return __builtin_shufflevector(even, odd, (lane / 2 + lane % 2 * n)...);
+}
+template <class V, int... lane>
+inline V interleave_high(V even, V odd, Sequence<lane...>) {
+  constexpr int n = sizeof...(lane);
+  return __builtin_shufflevector(even, odd, ((n + lane) / 2 + (n + lane) % 2 * n)...);
 }
 
 // A number of lanes that the compiler knows: all of them.
