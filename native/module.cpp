@@ -140,6 +140,12 @@ NB_MODULE(_native, m) {
 #else
       false;
 #endif
+  m.attr("sanitized") =
+#ifdef __SANITIZE_ADDRESS__
+      true;
+#else
+      false;
+#endif
   bind_window(m);
   bind_pool(m);
 }
