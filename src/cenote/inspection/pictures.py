@@ -166,6 +166,8 @@ def mistakes(
             x = index % columns * (width + gap) + width / 2
             y = index // columns * (height + below + gap) + height + 0.06 * height
             axes.text(x, y, caption, ha="center", va="top", fontsize=8)
+        if not count:
+            axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes)
         _save(figure, target)
 
 
