@@ -1,6 +1,6 @@
 // Tap numbers between their narrow form in memory and lanes as wide as the values beside them.
-// Compilers' own vector conversions do this lane by lane (GCC 12: 20 times slower), so x86 has its
-// instructions spelt out here.
+// GCC 12 compiles the general vector conversion lane by lane, so x86 has its instructions spelt out
+// here.
 #pragma once
 
 #if defined(__x86_64__)

@@ -9,7 +9,7 @@
 namespace cenote {
 namespace {
 
-// More taps than this at an input, and asking all its readers costs more than scattering.
+// With more taps than this at an input, scatter rather than ask all its readers; not tuned yet.
 constexpr Index kMostReadersToGather = 32;
 // Fewer lanes in use than this, and vectors do not pay.
 constexpr Index kLeastChannelsToGather = 4;
