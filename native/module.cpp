@@ -2,12 +2,15 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <stdexcept>
+#include <tuple>
 
 #include "dispatch.h"
 #include "parallel.h"
+#include "places.h"
 #include "pool.h"
 #include "window.h"
 
@@ -26,19 +29,38 @@ std::vector<Axis> axes(const std::vector<Index>& flat) {
   return window;
 }
 
+// A list an axis: where its windows start, then where they stop; empty for a regular axis.
+std::vector<Spans> spans(const std::vector<std::vector<Index>>& ends) {
+  std::vector<Spans> all;
+  for (const std::vector<Index>& both : ends) {
+    const auto middle = both.begin() + std::ptrdiff_t(both.size() / 2);
+    all.push_back({{both.begin(), middle}, {middle, both.end()}});
+  }
+  return all;
+}
+
+// The position of a name in a list, which is the number of what it names.
+template <class E, std::size_t count>
+E named(const char* const (&names)[count], const std::string& name) {
+  for (std::size_t i = 0; i < count; ++i)
+    if (name == names[i]) return E(i);
+  throw std::invalid_argument("the kernels know nothing named " + name);
+}
+
 Type type_of(const std::string& name) {
-  if (name == "f32") return kF32;
-  if (name == "f64") return kF64;
-  throw std::invalid_argument("no kernels for elements of type " + name);
+  constexpr const char* kNames[] = {"f32", "f64", "bf16", "f16", "i8",
+                                    "u8",  "i16", "i32",  "i64", "bool"};
+  return named<Type>(kNames, name);
 }
 
 Select select_of(const std::string& name) {
-  if (name == "max") return kMax;
-  throw std::invalid_argument("no selecting reduction named " + name);
+  constexpr const char* kNames[] = {"max", "min"};
+  return named<Select>(kNames, name);
 }
 
-How how(const std::string& isa, int threads) {
-  return {target(isa), threads > 0 ? threads : default_threads()};
+Map map_of(const std::string& name) {
+  constexpr const char* kNames[] = {"plain", "", "", "abs", "square", "power", "raised"};
+  return named<Map>(kNames, name);
 }
 
 template <class P>
@@ -48,64 +70,145 @@ P* at(std::uintptr_t address) {
 
 using Address = std::uintptr_t;
 
+// The instruction set and the number of threads of calls; 0 asks OpenMP at each.
+struct Call {
+  const Kernels* kernels;
+  int threads;
+};
+
+How how(const Call& call) {
+  return {*call.kernels, call.threads > 0 ? call.threads : default_threads()};
+}
+
+void bind_call(nb::module_& m) {
+  nb::class_<Call>(m, "Call").def("__init__", [](Call* self, const std::string& isa, int threads) {
+    new (self) Call{&target(isa), threads};
+  });
+}
+
 void bind_pool(nb::module_& m) {
   const auto free_gil = nb::call_guard<nb::gil_scoped_release>();
   nb::class_<Pool>(m, "Pool")
       .def("__init__",
-           [](Pool* self, const std::vector<Index>& window, const std::vector<Index>& n,
-              Index inner, const std::string& type, bool is_mean, bool count_include_pad,
-              std::optional<Index> divisor_override) {
-             std::optional<Pool::Mean> mean;
-             if (is_mean) mean = Pool::Mean{count_include_pad, divisor_override};
-             new (self) Pool(axes(window), n, inner, type_of(type), mean);
+           [](Pool* self, const std::vector<Index>& window,
+              const std::vector<std::vector<Index>>& ends, const std::vector<Index>& n, Index inner,
+              const std::string& type, int tap_bytes) {
+             const TapType tap = tap_bytes == 1 ? kTap8 : tap_bytes == 2 ? kTap16 : kTap32;
+             new (self) Pool(axes(window), spans(ends), n, inner, type_of(type), tap, std::nullopt);
            })
+      .def_static(
+          "linear",
+          [](const std::vector<Index>& window, const std::vector<std::vector<Index>>& ends,
+             const std::vector<Index>& n, Index inner, const std::string& type,
+             bool count_include_pad, std::optional<Index> divisor_override, bool half_even,
+             const std::string& map, double p, double floor,
+             const std::vector<std::vector<double>>& weights) {
+            const Pool::Linear linear = {
+                count_include_pad, divisor_override, half_even, map_of(map), p, floor, weights};
+            return Pool(axes(window), spans(ends), n, inner, type_of(type), kTap8, linear);
+          })
       .def_prop_ro("out", &Pool::out)
-      .def_prop_ro("tap_bytes", [](const Pool& pool) { return 1 << pool.tap_type(); })
       .def(
           "select",
-          [](const Pool& pool, const std::string& isa, int threads, const std::string& reduce,
-             Index outer, Address in, Address out, Address taps) {
-            pool.select(how(isa, threads), select_of(reduce), outer, at<const void>(in),
-                        at<void>(out), at<void>(taps));
+          [](const Pool& pool, const Call& call, const std::string& reduce, Index outer, Address in,
+             Address out, Address taps) {
+            pool.select(how(call), select_of(reduce), outer, at<const void>(in), at<void>(out),
+                        at<void>(taps));
           },
           free_gil)
       .def(
           "select_backward",
-          [](const Pool& pool, const std::string& isa, int threads, Index outer, Address grad,
-             Address taps, Address to) {
-            pool.select_backward(how(isa, threads), outer, at<const void>(grad),
-                                 at<const void>(taps), at<void>(to));
+          [](const Pool& pool, const Call& call, Index outer, Address grad, Address taps,
+             Address to) {
+            pool.select_backward(how(call), outer, at<const void>(grad), at<const void>(taps),
+                                 at<void>(to));
           },
           free_gil)
       .def(
           "pick",
-          [](const Pool& pool, const std::string& isa, int threads, Index outer, Address in,
-             Address taps, Address out) {
-            pool.pick(how(isa, threads), outer, at<const void>(in), at<const void>(taps),
-                      at<void>(out));
+          [](const Pool& pool, const Call& call, Index outer, Address in, Address taps,
+             Address out) {
+            pool.pick(how(call), outer, at<const void>(in), at<const void>(taps), at<void>(out));
           },
           free_gil)
       .def(
           "indices",
-          [](const Pool& pool, const std::string& isa, int threads, Index outer, Address taps,
-             Address out) {
-            pool.indices(how(isa, threads), outer, at<const void>(taps), at<void>(out));
+          [](const Pool& pool, const Call& call, Index outer, Address taps, Address out) {
+            pool.indices(how(call), outer, at<const void>(taps), at<void>(out));
           },
           free_gil)
       .def(
-          "mean",
-          [](const Pool& pool, const std::string& isa, int threads, Index outer, Address in,
-             Address out) {
-            pool.mean(how(isa, threads), outer, at<const void>(in), at<void>(out));
+          "sum",
+          [](const Pool& pool, const Call& call, Index outer, Address in, Address out) {
+            pool.linear(how(call), outer, at<const void>(in), at<void>(out));
           },
           free_gil)
       .def(
-          "mean_backward",
-          [](const Pool& pool, const std::string& isa, int threads, Index outer, Address grad,
-             Address to) {
-            pool.mean_backward(how(isa, threads), outer, at<const void>(grad), at<void>(to));
+          "sum_backward",
+          [](const Pool& pool, const Call& call, Index outer, Address grad, Address to) {
+            pool.linear_backward(how(call), outer, at<const void>(grad), at<void>(to));
           },
           free_gil);
+  const auto smooth = [&](const char* name, auto member) {
+    m.def(
+        name,
+        [member](const Pool& pool, const Call& call, Index outer, double sharpness, Address x,
+                 Address y, Address given, Address to) {
+          const Pool::Smooth s = {sharpness, at<const void>(x), at<const void>(y),
+                                  at<const void>(given), at<void>(to)};
+          (pool.*member)(how(call), outer, s);
+        },
+        free_gil);
+  };
+  smooth("log_sum_exp", &Pool::log_sum_exp);
+  smooth("log_sum_exp_backward", &Pool::log_sum_exp_backward);
+  smooth("log_sum_exp_shares", &Pool::log_sum_exp_shares);
+}
+
+void bind_places(nb::module_& m) {
+  const auto free_gil = nb::call_guard<nb::gil_scoped_release>();
+  using Sizes = std::tuple<Index, Index, Index, Index>;
+  const auto places = [](const Sizes& sizes) {
+    const auto [outer, inputs, outputs, inner] = sizes;
+    return Places{outer, inputs, outputs, inner};
+  };
+  m.def(
+      "first_stray",
+      [=](const Sizes& sizes, Address indices) {
+        return first_stray(places(sizes), at<const Index>(indices));
+      },
+      free_gil);
+  const auto mover = [&](const char* name, auto move) {
+    m.def(
+        name,
+        [=](const Call& call, const Sizes& sizes, int bytes, Address in, Address indices,
+            Address out) {
+          move(places(sizes), bytes, at<const void>(in), at<const Index>(indices), at<void>(out),
+               how(call).threads);
+        },
+        free_gil);
+  };
+  mover("take_places", &take_places);
+  mover("put_places", &put_places);
+  m.def(
+      "add_places",
+      [=](const Call& call, const Sizes& sizes, const std::string& type, Address in,
+          Address indices, Address out) {
+        add_places(places(sizes), type_of(type), at<const void>(in), at<const Index>(indices),
+                   at<void>(out), how(call).threads);
+      },
+      free_gil);
+  m.def(
+      "fractional_places",
+      [](const Call& call, const std::vector<Index>& n, const std::vector<Index>& out,
+         const std::vector<Index>& kernel, const std::vector<Address>& starts,
+         const std::string& type, Index outer, Address in, Address indices) {
+        Fractional f = {n, out, kernel, {}};
+        for (const Address start : starts) f.starts.push_back(at<const Index>(start));
+        fractional_places(f, type_of(type), outer, at<const void>(in), at<Index>(indices),
+                          how(call).threads);
+      },
+      free_gil);
 }
 
 // The relation as the kernels see it, for the test that holds it to window.py.
@@ -147,5 +250,7 @@ NB_MODULE(_native, m) {
       false;
 #endif
   bind_window(m);
+  bind_call(m);
   bind_pool(m);
+  bind_places(m);
 }

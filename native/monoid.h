@@ -5,16 +5,17 @@
 
 namespace cenote::CENOTE_TARGET {
 
-// Keeps the greatest; of equals the first, of NaNs the last. -inf comes from the compiler's
-// builtin, so that no header with inline functions is compiled for two processors.
+// -inf and the like come from the compiler, so that no header with inline functions is compiled for
+// two processors.
+// Keeps the greatest; of equals the first, of NaNs the last.
 template <class T>
 struct Max {
   using Element = T;
-  static constexpr bool selects = true;
-  static constexpr T identity() { return -T(__builtin_inf()); }
+  static constexpr bool selects = true, weighted = false;
 
   // Where `next`, which comes later in row-major order, takes the place of `kept`.
-  static auto takes(Vec<T> next, Vec<T> kept) {
+  template <class V>
+  static auto takes(V next, V kept) {
 #ifdef CENOTE_BREAK  // the last of equals: a mistake that the tests must see
     return (next >= kept) | (next != next);
 #else
@@ -22,14 +23,38 @@ struct Max {
 #endif
   }
   static Vec<T> combine(Vec<T> kept, Vec<T> next) { return takes(next, kept) ? next : kept; }
+  // What an empty window holds: of integers the least that their elements can be.
+  static constexpr T identity(Index least) {
+    if constexpr (kFloats<T>) return -T(__builtin_inf());
+    return T(least);
+  }
+};
+
+// Keeps the least in the same way.
+template <class T>
+struct Min {
+  using Element = T;
+  static constexpr bool selects = true, weighted = false;
+  template <class V>
+  static auto takes(V next, V kept) {
+    return (next < kept) | (next != next);
+  }
+  static Vec<T> combine(Vec<T> kept, Vec<T> next) { return takes(next, kept) ? next : kept; }
+  static constexpr T identity(Index) { return T(__builtin_inf()); }
 };
 
 template <class T>
 struct Sum {
   using Element = T;
-  static constexpr bool selects = false;
-  static constexpr T identity() { return T(0); }
+  static constexpr bool selects = false, weighted = false;
+  static constexpr T identity(Index) { return T(0); }
   static Vec<T> combine(Vec<T> kept, Vec<T> next) { return kept + next; }
+};
+
+// A sum in which every tap has a weight; the weights of a window are a product over its axes.
+template <class T>
+struct WeightedSum : Sum<T> {
+  static constexpr bool weighted = true;
 };
 
 }  // namespace cenote::CENOTE_TARGET

@@ -70,10 +70,26 @@ CENOTE_NARROW(float, std::uint16_t, _mm_loadl_epi64, _mm_cvtepu16_epi32, __m128i
 #endif
 #undef CENOTE_NARROW
 
+// Lanes of integers hold tap numbers as lanes of floats of their size do.
+template <class T>
+struct FloatOf {
+  using type = T;
+};
+template <>
+struct FloatOf<std::int32_t> {
+  using type = float;
+};
+template <>
+struct FloatOf<Index> {
+  using type = double;
+};
+template <class T, class Tap>
+using NarrowFor = Narrow<typename FloatOf<T>::type, Tap>;
+
 // The lanes [low, high) from memory; the others hold "no tap".
 template <class T, class Tap>
 inline TapVec<T> load_taps(const Tap* from, int low = 0, int high = kLanes<T>) {
-  if (high - low == kLanes<T>) return Narrow<T, Tap>::load_all(from);
+  if (high - low == kLanes<T>) return NarrowFor<T, Tap>::load_all(from);
   TapVec<T> v = broadcast<TapVec<T>>(kNoTap<Tap>);
 #if CENOTE_VECTOR_BYTES == 64
   if constexpr (sizeof(T) == 4 && sizeof(Tap) == 1) {
@@ -89,7 +105,7 @@ inline TapVec<T> load_taps(const Tap* from, int low = 0, int high = kLanes<T>) {
 // The first `count` lanes to memory.
 template <class T, class Tap>
 inline void store_taps(Tap* to, int count, TapVec<T> v) {
-  if (count == kLanes<T>) return Narrow<T, Tap>::store_all(to, v);
+  if (count == kLanes<T>) return NarrowFor<T, Tap>::store_all(to, v);
 #if CENOTE_VECTOR_BYTES == 64
   if constexpr (sizeof(T) == 4 && sizeof(Tap) == 1)
     return _mm_mask_storeu_epi8(to, __mmask16(lane_mask(0, count)),

@@ -1,6 +1,7 @@
 #include "pool.h"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 #include "parallel.h"
@@ -17,7 +18,11 @@ constexpr Index kLeastChannelsToGather = 4;
 // Up to here a table of the taps' offsets stays in the first cache.
 constexpr Index kMostTapsInTable = 1024;
 
-constexpr Index kElementBytes[] = {4, 8};
+constexpr Index kElementBytes[] = {4, 8, 2, 2, 1, 1, 2, 4, 8, 1};
+// The greatest size of an element of the narrow integers.
+constexpr Index kGreatest[] = {0, 0, 0, 0, 128, 255, 32768, 0, 0, 1};
+// Up to here floats hold every integer, every half and which of two quotients is nearer.
+constexpr Index kExactInFloat = Index(1) << 22;
 
 Index product(const Index* sizes, int from, int to) {
   Index all = 1;
@@ -25,56 +30,134 @@ Index product(const Index* sizes, int from, int to) {
   return all;
 }
 
-TapType smallest(Index taps) {
-  // The greatest number of each type stands for "no tap".
-  if (taps <= 0xff) return kTap8;
-  if (taps <= 0xffff) return kTap16;
-  if (taps <= 0xffffffff) return kTap32;
-  throw std::invalid_argument("a window of more than 4294967295 taps");
-}
-
 bool uniform(const std::vector<Index>& values) {
   return std::all_of(values.begin(), values.end(), [&](Index v) { return v == values[0]; });
 }
 
+bool integral(Type type) { return type >= kI8; }
+
+// The lanes in which elements are compared. With tap numbers beside them, integers take lanes that
+// are as wide as those.
+Lane select_lane(Type type, bool keep) {
+  switch (type) {
+    case kF64:
+      return kLaneF64;
+    case kI8:
+    case kU8:
+    case kBool:
+      return keep ? kLaneI32 : kLaneI8;
+    case kI16:
+      return keep ? kLaneI32 : kLaneI16;
+    case kI32:
+      return kLaneI32;
+    case kI64:
+      return kLaneI64;
+    default:
+      return kLaneF32;
+  }
+}
+
+// The bits to turn over so that the greatest lane is the element to select. Turning all of them
+// reverses the order; turning the highest makes unsigned numbers signed ones.
+Index turned_bits(Type type, Lane lane, Select what) {
+  const Index all = what == kMin ? -1 : 0;
+  return (type == kU8 || type == kBool) && lane == kLaneI8 ? all ^ 0x80 : all;
+}
+
+// The element that any other beats, turned so.
+Index least_lane(Type type, Lane lane, Select what) {
+  const Index mask = turned_bits(type, lane, what);
+  switch (type) {
+    case kI8:
+      return (what == kMax ? -128 : 127) ^ mask;
+    case kU8:
+    case kBool: {
+      const Index turned = (what == kMax ? 0 : type == kU8 ? 255 : 1) ^ mask;
+      return lane == kLaneI8 ? Index(std::int8_t(turned)) : turned;
+    }
+    case kI16:
+      return (what == kMax ? -32768 : 32767) ^ mask;
+    case kI32:
+      return std::numeric_limits<std::int32_t>::min();
+    case kI64:
+      return std::numeric_limits<Index>::min();
+    default:
+      return 0;
+  }
+}
+
 }  // namespace
 
-Pool::Pool(std::vector<Axis> window, std::vector<Index> n, Index inner, Type type,
-           std::optional<Mean> mean)
-    : type_(type), tap_type_(kTap8) {
-  if (window.empty() || window.size() > kMaxRank || window.size() != n.size() || inner < 1)
+Pool::Pool(std::vector<Axis> window, std::vector<Spans> spans, std::vector<Index> n, Index inner,
+           Type type, TapType tap_type, std::optional<Linear> linear)
+    : type_(type), tap_type_(tap_type), linear_(std::move(linear)), spans_(std::move(spans)) {
+  if (window.empty() || window.size() > kMaxRank || window.size() != n.size() ||
+      window.size() != spans_.size() || inner < 1)
     throw std::invalid_argument("pool: one to three axes, a size for each, at least one channel");
   Geometry& g = geometry_;
   g.rank = int(window.size());
   g.inner = inner;
   for (int l = 0; l < g.rank; ++l) {
+    const Spans& irregular = spans_[std::size_t(l)];
     g.axis[l] = window[std::size_t(l)];
     g.n[l] = n[std::size_t(l)];
     g.out[l] = host::out(g.axis[l], g.n[l]);
+    if (!irregular.starts.empty()) {
+      g.starts[l] = irregular.starts.data(), g.stops[l] = irregular.stops.data();
+      g.out[l] = Index(irregular.starts.size());
+    }
     if (g.n[l] < 1 || g.out[l] < 1) throw std::invalid_argument("pool: the window does not fit");
   }
-  if (mean) {
-    set_divisors(*mean);
+  out_.assign(g.out, g.out + g.rank);
+  if (!linear_ || linear_->weights.empty()) merge_whole_axes();
+  Index taps = 1;
+  for (int l = 0; l < g.rank; ++l)
+    if (__builtin_mul_overflow(taps, g.axis[l].kernel, &taps))
+      taps = std::numeric_limits<Index>::max();
+  const Index most_of_type[] = {0xff, 0xffff, 0xffffffff};
+  if (!linear_) {  // the greatest number of each type stands for "no tap"
+    if (taps > most_of_type[tap_type]) throw std::invalid_argument("pool: tap numbers do not fit");
+    if (taps <= kMostTapsInTable) tap_offset_ = tap_offsets();
     return;
   }
-  Index taps = 1;
-  for (const Axis& axis : window)
-    if (__builtin_mul_overflow(taps, axis.kernel, &taps)) taps = INT64_MAX;
-  tap_type_ = smallest(taps);
-  if (taps <= kMostTapsInTable) tap_offset_ = tap_offsets();
+  const bool small = kGreatest[type] > 0 && taps <= kExactInFloat / kGreatest[type] &&
+                     std::abs(linear_->override.value_or(0)) <= kExactInFloat;
+  lane_ = type == kF64 || linear_->map != kPlain ? kLaneF64
+          : !integral(type) || small             ? kLaneF32
+                                                 : kLaneI64;
+  set_divisors();
+  set_weights();
 }
 
-void Pool::set_divisors(const Mean& mean) {
+// Axes that one window covers whole are one longer axis, with the same taps in the same order.
+void Pool::merge_whole_axes() {
+  Geometry& g = geometry_;
+  const auto whole = [&](int l) {
+    const Axis& a = g.axis[l];
+    return g.out[l] == 1 && a.kernel == g.n[l] && a.before == 0 && a.after == 0 && !g.starts[l] &&
+           (a.dilation == 1 || a.kernel == 1);
+  };
+  while (g.rank > 1 && whole(g.rank - 1) && whole(g.rank - 2)) {
+    const int last = --g.rank;
+    g.n[last - 1] *= g.n[last];
+    g.axis[last - 1] = {g.n[last - 1], g.n[last - 1], 0, 0, 1, false};
+  }
+}
+
+void Pool::set_divisors() {
   const Geometry& g = geometry_;
-  if (mean.override) {
-    outer_divisor_.assign(std::size_t(g.out[0]), *mean.override);
+  if (linear_->override) {
+    if (*linear_->override != 1) outer_divisor_.assign(std::size_t(g.out[0]), *linear_->override);
     return;
   }
   const auto along = [&](int l) {
     std::vector<Index> counts;
-    for (Index o = 0; o < g.out[l]; ++o)  // an empty window's sum is 0, whatever it is divided by
-      counts.push_back(
-          std::max<Index>(1, host::divisor(g.axis[l], g.n[l], o, mean.count_include_pad)));
+    for (Index o = 0; o < g.out[l]; ++o) {  // an empty window's sum is 0, whatever divides it
+      const Index count = g.starts[l]
+                              ? g.stops[l][o] - g.starts[l][o]
+                              : host::divisor(g.axis[l], g.n[l], o, linear_->count_include_pad);
+      counts.push_back(std::max<Index>(1, count));
+    }
     return counts;
   };
   std::vector<Index> slice = {1};
@@ -95,21 +178,42 @@ void Pool::set_divisors(const Mean& mean) {
       for (Index c = 0; c < g.inner; ++c)
         to.push_back(static_cast<std::decay_t<decltype(to[0])>>(divisor));
   };
-  if (type_ == kF32)
-    spread(slice_divisor_f32_);
-  else
-    spread(slice_divisor_f64_);
+  if (lane_ == kLaneF32) spread(f32_.slice_divisor);
+  if (lane_ == kLaneF64) spread(f64_.slice_divisor);
+  if (lane_ == kLaneI64) spread(i64_.slice_divisor);
 }
 
-std::vector<Index> Pool::out() const { return {geometry_.out, geometry_.out + geometry_.rank}; }
+void Pool::set_weights() {
+  const auto& weights = linear_->weights;
+  if (weights.empty()) return;
+  if (int(weights.size()) != geometry_.rank || integral(type_))
+    throw std::invalid_argument("pool: weights for every axis, of floating elements");
+  for (std::size_t l = 0; l < weights.size(); ++l) {
+    if (Index(weights[l].size()) != geometry_.axis[l].kernel || geometry_.starts[l])
+      throw std::invalid_argument("pool: one weight for every tap of an axis");
+    f32_.weight[l].assign(weights[l].begin(), weights[l].end());
+    f64_.weight[l] = weights[l];
+  }
+}
 
 Task Pool::task() const {
   Task task = {};
   task.geometry = geometry_;
+  task.input_bytes = task.output_bytes = kElementBytes[type_];
   if (!tap_offset_.empty()) task.tap_offset = tap_offset_.data();
   if (!outer_divisor_.empty()) task.outer_divisor = outer_divisor_.data();
-  if (!slice_divisor_f32_.empty()) task.slice_divisor = slice_divisor_f32_.data();
-  if (!slice_divisor_f64_.empty()) task.slice_divisor = slice_divisor_f64_.data();
+  const auto point = [&](const auto& lanes) {
+    if (!lanes.slice_divisor.empty()) task.slice_divisor = lanes.slice_divisor.data();
+    for (std::size_t l = 0; l < kMaxRank; ++l)
+      if (!lanes.weight[l].empty()) task.weight[l] = lanes.weight[l].data();
+  };
+  if (linear_) {
+    task.half_even = linear_->half_even;
+    task.conversion.p = linear_->p, task.conversion.floor = linear_->floor;
+    if (lane_ == kLaneF32) point(f32_);
+    if (lane_ == kLaneF64) point(f64_);
+    if (lane_ == kLaneI64) point(i64_);
+  }
   return task;
 }
 
@@ -137,19 +241,41 @@ bool Pool::gathers() const {
   Index readers = 1;
   for (int l = 0; l < g.rank; ++l) {
     const Axis& axis = g.axis[l];
+    if (g.starts[l]) return false;
     const Index used = axis.stride / host::gcd(axis.stride, axis.dilation);
     readers *= std::min((axis.kernel + used - 1) / used, g.out[l]);
     if (readers > kMostReadersToGather) return false;
   }
+  if (integral(type_)) return false;
   return g.inner == 1 ? g.axis[g.rank - 1].stride <= 2 : g.inner >= kLeastChannelsToGather;
+}
+
+// Which rows are converted on their way in and out. Turning no bits over is no work where elements
+// are lanes.
+void Pool::convert(Task& t, const Kernels& kernels, Lane lane, Map in, Map out) const {
+  constexpr Type kElementOf[] = {kF32, kF64, kI8, kI16, kI32, kI64};
+  const bool nothing = kElementOf[lane] == type_ && in == kTurned && t.conversion.mask == 0;
+  if (nothing) return;
+  t.read = kernels.read(type_, lane, in);
+  t.write = kernels.write(lane, type_, out);
 }
 
 void Pool::select(const How& how, Select what, Index outer, const void* in, void* out,
                   void* taps) const {
   Task t = task();
   t.input = in, t.output = out, t.taps_out = taps;
+  const Lane lane = select_lane(type_, taps != nullptr);
+  if (integral(type_)) {
+    t.conversion.mask = turned_bits(type_, lane, what);
+    t.identity = least_lane(type_, lane, what);
+    what = kMax;
+    convert(t, how.kernels, lane, kTurned, kTurned);
+  } else {
+    convert(t, how.kernels, lane, kPlain, kPlain);
+  }
   const Kernel kernel =
-      taps ? how.kernels.select_keep[what][type_][tap_type_] : how.kernels.select[what][type_];
+      taps ? how.kernels.select_keep[what][lane][tap_type_] : how.kernels.select[what][lane];
+  if (!kernel) throw std::invalid_argument("pool: integers take tap numbers of four bytes");
   run(kernel, t, outer * geometry_.out[0], bytes(outer), how.threads);
 }
 
@@ -157,17 +283,20 @@ void Pool::select_backward(const How& how, Index outer, const void* grad, const 
                            void* to) const {
   Task t = task();
   t.input = grad, t.output = to, t.taps_in = taps;
-  if (gathers()) {
-    run(how.kernels.gather[type_][tap_type_], t, outer * geometry_.n[0], bytes(outer), how.threads);
-    return;
-  }
-  run(how.kernels.scatter[type_][tap_type_], t, outer, bytes(outer), how.threads);
+  const Lane lane = type_ == kF64 ? kLaneF64 : integral(type_) ? kLaneI64 : kLaneF32;
+  convert(t, how.kernels, lane, kPlain, kPlain);
+  const bool gather = gathers();
+  const Kernel kernel = (gather ? how.kernels.gather : how.kernels.scatter)[lane][tap_type_];
+  if (!kernel) throw std::invalid_argument("pool: integers take tap numbers of four bytes");
+  run(kernel, t, gather ? outer * geometry_.n[0] : outer, bytes(outer), how.threads);
 }
 
 void Pool::pick(const How& how, Index outer, const void* in, const void* taps, void* out) const {
   Task t = task();
   t.input = in, t.output = out, t.taps_in = taps;
-  run(how.kernels.pick[type_][tap_type_], t, outer * geometry_.out[0], bytes(outer), how.threads);
+  const Index size = kElementBytes[type_];
+  const int log2 = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
+  run(how.kernels.pick[log2][tap_type_], t, outer * geometry_.out[0], bytes(outer), how.threads);
 }
 
 void Pool::indices(const How& how, Index outer, const void* taps, void* out) const {
@@ -176,16 +305,47 @@ void Pool::indices(const How& how, Index outer, const void* taps, void* out) con
   run(how.kernels.indices[tap_type_], t, outer * geometry_.out[0], bytes(outer), how.threads);
 }
 
-void Pool::mean(const How& how, Index outer, const void* in, void* out) const {
+void Pool::linear(const How& how, Index outer, const void* in, void* out) const {
   Task t = task();
   t.input = in, t.output = out;
-  run(how.kernels.mean[type_], t, outer * geometry_.out[0], bytes(outer), how.threads);
+  const Map map = linear_->map;
+  const bool rounded = integral(type_) && linear_->half_even && lane_ == kLaneF32;
+  convert(t, how.kernels, lane_, map,
+          rounded                                             ? kHalfEven
+          : map == kSquare || map == kPower || map == kRaised ? kRoot
+                                                              : kPlain);
+  const Kernel* kernels = linear_->weights.empty() ? how.kernels.mean : how.kernels.weighted;
+  run(kernels[lane_], t, outer * geometry_.out[0], bytes(outer), how.threads);
 }
 
-void Pool::mean_backward(const How& how, Index outer, const void* grad, void* to) const {
+void Pool::linear_backward(const How& how, Index outer, const void* grad, void* to) const {
   Task t = task();
   t.input = grad, t.output = to;
-  run(how.kernels.mean_backward[type_], t, outer * geometry_.n[0], bytes(outer), how.threads);
+  convert(t, how.kernels, lane_, kPlain, kPlain);
+  const bool weighted = !linear_->weights.empty();
+  const Kernel* kernels = weighted ? how.kernels.weighted_backward : how.kernels.mean_backward;
+  run(kernels[lane_], t, outer * geometry_.n[0], bytes(outer), how.threads);
+}
+
+void Pool::smooth(const How& how, Kernel kernel, Index outer, const Smooth& s) const {
+  Task t = task();
+  t.input = s.x, t.pooled = s.y, t.given = s.given, t.output = s.to;
+  t.conversion.p = s.sharpness;
+  t.read = how.kernels.read(type_, kLaneF64, kScaled);
+  t.read_plain = how.kernels.read(type_, kLaneF64, kPlain);
+  t.write = how.kernels.write(kLaneF64, type_, kPlain);
+  if (!t.read) throw std::invalid_argument("pool: logsumexp is of floating elements");
+  run(kernel, t, outer, bytes(outer), how.threads);
+}
+
+void Pool::log_sum_exp(const How& how, Index outer, const Smooth& s) const {
+  smooth(how, how.kernels.log_sum_exp, outer, s);
+}
+void Pool::log_sum_exp_backward(const How& how, Index outer, const Smooth& s) const {
+  smooth(how, how.kernels.log_sum_exp_backward, outer, s);
+}
+void Pool::log_sum_exp_shares(const How& how, Index outer, const Smooth& s) const {
+  smooth(how, how.kernels.log_sum_exp_shares, outer, s);
 }
 
 }  // namespace cenote

@@ -13,14 +13,17 @@ namespace cenote::CENOTE_TARGET {
 template <class Tap>
 constexpr bool kKeepsTaps = !std::is_void_v<Tap>;
 
-// A row to combine: its values, the taps that led to them so far (or null), and the tap leading
-// here.
+// A row to combine: its values, the taps that led to them so far (or null), the tap leading here,
+// and what it is multiplied by.
 template <class T, class Tap>
 struct Operand {
   const T* values;
   const Tap* taps;
   Index tap;
-  Operand moved(Index by, Index taps_on) const { return {values + by, taps, tap + taps_on}; }
+  T weight;
+  Operand moved(Index by, Index taps_on) const {
+    return {values + by, taps, tap + taps_on, weight};
+  }
 };
 
 // Puts every pair of `run` in the place of each of the `count` entries of a list, in order; the far
@@ -45,33 +48,59 @@ struct Keep {
     return v;
   }
 };
+// The quotient of integers, toward zero or to the nearest, halves to the even one. The least number
+// over -1 wraps around, where the processor would stop.
+template <class T>
+inline T quotient(T a, T by, bool half_even) {
+  using U = typename UnsignedOf<sizeof(T)>::type;
+  if (by == T(-1)) return T(U(0) - U(a));
+  const T toward_zero = T(a / by);
+  if (!half_even) return toward_zero;
+  const T left = T(a % by);
+  const U rest = left < 0 ? U(0) - U(left) : U(left), whole = by < 0 ? U(0) - U(by) : U(by);
+  const bool away = rest > whole - rest || (rest == whole - rest && toward_zero % 2 != 0);
+  return away ? T(toward_zero + ((a < 0) == (by < 0) ? 1 : -1)) : toward_zero;
+}
 template <class T>
 struct Divide {
   const T* each;  // one divisor an element, or null
   T all;
-  Divide from(Index x) const { return {each ? each + x : nullptr, all}; }
+  bool half_even;
+  Divide from(Index x) const { return {each ? each + x : nullptr, all, half_even}; }
   template <class Lanes>
   Vec<T> operator()(Vec<T> v, Index x, Lanes lanes) const {
     const Vec<T> by = broadcast<Vec<T>>(all);
-    v += T(0);  // a sum of negative zeros alone is +0, as if it had started from 0
-    return each ? v / (by * load_first<T>(each + x, lanes)) : v / by;
+    if constexpr (kFloats<T>) {
+      v += T(0);  // a sum of negative zeros alone is +0, as if it had started from 0
+      return each ? v / (by * load_first<T>(each + x, lanes)) : v / by;
+    } else {
+      for (int lane = 0; lane < lanes; ++lane)
+        v[lane] = quotient<T>(v[lane], each ? T(all * each[x + lane]) : all, half_even);
+      return v;
+    }
   }
 };
 
-// out[x] = the combination of operand[0][x], operand[1][x], ..., and the taps that it came from.
-// With `may_be_empty`, an element without a tap in the first operand has none in any.
+// out[x] = the combination of operand[0][x], operand[1][x], ..., and the taps that it came from;
+// `fill` where there is none. With `may_be_empty`, an element without a tap in the first operand
+// has none in any.
 template <class M, class Tap, class Finish>
 inline void strip(const Operand<typename M::Element, Tap>* operand, Index count, bool may_be_empty,
-                  Index length, typename M::Element* out, Tap* taps, Finish finish) {
+                  Index length, typename M::Element fill, typename M::Element* out, Tap* taps,
+                  Finish finish) {
   using T = typename M::Element;
   sweep<T>(length, [=](Index x, auto lanes) {
     if (count == 0) {
-      store_first<T>(out + x, lanes, finish(broadcast<Vec<T>>(M::identity()), x, lanes));
+      store_first<T>(out + x, lanes, finish(broadcast<Vec<T>>(fill), x, lanes));
       if constexpr (kKeepsTaps<Tap>)
         store_taps<T>(taps + x, lanes, broadcast<TapVec<T>>(kNoTap<Tap>));
       return;
     }
-    Vec<T> kept = load_first<T>(operand[0].values + x, lanes);
+    const auto values_of = [=](const Operand<T, Tap>& from) {
+      const Vec<T> values = load_first<T>(from.values + x, lanes);
+      return M::weighted ? values * from.weight : values;
+    };
+    Vec<T> kept = values_of(operand[0]);
     if constexpr (kKeepsTaps<Tap>) {
       const auto tap_of = [=](const Operand<T, Tap>& from) {
         const TapVec<T> here = broadcast<TapVec<T>>(Tap(from.tap));
@@ -79,7 +108,7 @@ inline void strip(const Operand<typename M::Element, Tap>* operand, Index count,
       };
       TapVec<T> tap = tap_of(operand[0]);
       for (Index j = 1; j < count; ++j) {
-        const Vec<T> next = load_first<T>(operand[j].values + x, lanes);
+        const Vec<T> next = values_of(operand[j]);
         const auto taken = M::takes(next, kept);
         kept = taken ? next : kept;
         tap = taken ? tap_of(operand[j]) : tap;
@@ -90,8 +119,7 @@ inline void strip(const Operand<typename M::Element, Tap>* operand, Index count,
       }
       store_taps<T>(taps + x, lanes, tap);
     } else {
-      for (Index j = 1; j < count; ++j)
-        kept = M::combine(kept, load_first<T>(operand[j].values + x, lanes));
+      for (Index j = 1; j < count; ++j) kept = M::combine(kept, values_of(operand[j]));
     }
     store_first<T>(out + x, lanes, finish(kept, x, lanes));
   });
@@ -120,22 +148,40 @@ inline Vec<T> fetch(const T* row, Index n, Index position, Index step, T fill) {
   }
 }
 
-// Outputs [begin, end) of a window that slides along a row of length n of contiguous elements; the
-// first of them goes to out[0]. first_tap: for every output of the row its first tap inside. Taps
-// outside [low, high) lie outside the row for every output.
+// What slides along a row of contiguous elements. Taps outside [low, high) lie outside the row for
+// every output; `first_tap` holds for every output its first tap inside, or is null where that is
+// 0.
+template <class T, class Tap>
+struct Sliding {
+  const Axis& axis;
+  Index n, low, high;
+  const Tap* first_tap;
+  T fill;           // stands outside the row
+  const T* weight;  // of every tap
+};
+
+// Outputs [begin, end) along a row; the first of them goes to out[0].
 template <class M, int stride, class Tap, class Finish>
-inline void line(const typename M::Element* row, Index n, const Axis& axis, Index low, Index high,
-                 Index begin, Index end, const Tap* first_tap, typename M::Element* out, Tap* taps,
-                 Finish finish) {
+inline void line(const Sliding<typename M::Element, Tap>& window, const typename M::Element* row,
+                 Index begin, Index end, typename M::Element* out, Tap* taps, Finish finish) {
   using T = typename M::Element;
-  const Index step = axis.stride, apart = axis.dilation, before = axis.before;
+  const Index step = window.axis.stride, apart = window.axis.dilation, n = window.n;
+  const Index before = window.axis.before, low = window.low, high = window.high;
+  const T fill = window.fill;
+  const T* weight = window.weight;
+  const Tap* first_tap = window.first_tap;
   sweep<T>(end - begin, [=](Index x, auto lanes) {
     const Index start = (begin + x) * step - before;
-    Vec<T> kept = fetch<T, stride>(row, n, start + low * apart, step, M::identity());
+    const auto at_tap = [=](Index k) {
+      const Vec<T> values = fetch<T, stride>(row, n, start + k * apart, step, fill);
+      if constexpr (M::weighted) return values * weight[k];
+      return values;
+    };
+    Vec<T> kept = at_tap(low);
     if constexpr (kKeepsTaps<Tap>) {
       TapVec<T> tap = broadcast<TapVec<T>>(Tap(low));
       for (Index k = low + 1; k < high; ++k) {
-        const Vec<T> next = fetch<T, stride>(row, n, start + k * apart, step, M::identity());
+        const Vec<T> next = at_tap(k);
         const auto taken = M::takes(next, kept);
         kept = taken ? next : kept;
         tap = taken ? broadcast<TapVec<T>>(Tap(k)) : tap;
@@ -146,11 +192,55 @@ inline void line(const typename M::Element* row, Index n, const Axis& axis, Inde
       }
       store_taps<T>(taps + x, lanes, tap);
     } else {
-      for (Index k = low + 1; k < high; ++k)
-        kept = M::combine(kept, fetch<T, stride>(row, n, start + k * apart, step, M::identity()));
+      for (Index k = low + 1; k < high; ++k) kept = M::combine(kept, at_tap(k));
     }
     store_first<T>(out + x, lanes, finish(kept, x, lanes));
   });
+}
+
+// One output from `count` neighbours: the lanes take turns along the row, and are put together in
+// the order of their elements, so that the first of equals wins and the last NaN.
+template <class M>
+struct Folded {
+  typename M::Element value;
+  Index at;
+};
+template <class M>
+inline Folded<M> fold(const typename M::Element* row, Index count) {
+  using T = typename M::Element;
+  using U = typename UnsignedOf<sizeof(T)>::type;
+  // Lanes of 8 or 16 bits count no further; there what is equal is the same, so the place is no
+  // use.
+  constexpr bool places = M::selects && sizeof(T) >= 4;
+  Vec<T> kept = {};
+  TapVec<T> here = count_up<T>(), best = here;
+  const int used = int(min(count, kLanes<T>));
+  sweep<T>(count, [&](Index x, auto lanes) {
+    if (x == 0) {
+      kept = load_first<T>(row, lanes);
+    } else if constexpr (M::selects) {
+      const Vec<T> next = load_lanes<Vec<T>>(row + x, 0, lanes, kept);
+      auto taken = M::takes(next, kept);
+      if (lanes < kLanes<T>) taken &= count_up<T>() < broadcast<TapVec<T>>(U(lanes));
+      kept = taken ? next : kept;
+      if constexpr (places) best = taken ? here : best;
+    } else {
+      kept += load_first<T>(row + x, lanes);
+    }
+    if constexpr (places) here += broadcast<TapVec<T>>(U(kLanes<T>));
+  });
+  Folded<M> all = {kept[0], Index(best[0])};
+  for (int lane = 1; lane < min(used, kLanes<T>); ++lane) {
+    const Folded<M> next = {kept[lane], Index(best[lane])};
+    if constexpr (M::selects) {
+      const bool later = M::takes(next.value, all.value), earlier = M::takes(all.value, next.value);
+      const bool alike = later == earlier;  // equals: the first; two NaNs: the last
+      if (alike ? (next.at > all.at) == later : later) all = next;
+    } else {
+      all.value += next.value;
+    }
+  }
+  return all;
 }
 
 // Hands out pieces of the scratch memory; without memory it only counts how much would be needed.

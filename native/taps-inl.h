@@ -9,12 +9,13 @@
 
 namespace cenote::CENOTE_TARGET {
 
-// Calls body(plane, begin, end) for the parts of the units [begin, end) that share a plane.
+// Calls body(plane, begin, end) for the parts of the units [begin, end) that share a plane, and are
+// no more than `most`.
 template <class Body>
-inline void for_each_plane(Index begin, Index end, Index units_of_plane, Body body) {
+inline void for_each_plane(Index begin, Index end, Index units_of_plane, Index most, Body body) {
   while (begin < end) {
     const Index plane = begin / units_of_plane;
-    const Index stop = min(end, (plane + 1) * units_of_plane);
+    const Index stop = min(min(end, begin + most), (plane + 1) * units_of_plane);
     body(plane, begin - plane * units_of_plane, stop - plane * units_of_plane);
     begin = stop;
   }
@@ -142,10 +143,9 @@ inline void for_each_output(const Geometry& g, Index begin, Index end, Body body
   const Index inside = slice_of(g, g.out, 0) / g.inner;
   for (int l = 0; l < g.rank; ++l) pitch[l] = slice_of(g, g.n, l);
   for (Index x = begin * inside; x < end * inside; ++x) {
-    Index origin = 0;
-    for (int l = 0; l < g.rank; ++l)
-      origin += (o[l] * g.axis[l].stride - g.axis[l].before) * pitch[l];
-    body(x * g.inner, origin);
+    Index first = 0;
+    for (int l = 0; l < g.rank; ++l) first += origin(g, l, o[l]) * pitch[l];
+    body(x * g.inner, first);
     for (int l = g.rank - 1; l >= 0 && ++o[l] == g.out[l] && l > 0; --l) o[l] = 0;
   }
 }

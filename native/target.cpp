@@ -1,5 +1,6 @@
 // One target: every kernel of the table, compiled for one instruction set in a namespace of its
 // own.
+#include "smooth-inl.h"
 #include "taps-inl.h"
 
 namespace cenote::CENOTE_TARGET {
@@ -8,33 +9,52 @@ namespace {
 template <class T>
 Divide<T> divide_for(const Task& task, Index o0, Index x) {
   const auto* each = static_cast<const T*>(task.slice_divisor);
-  return {each ? each + x : nullptr, T(task.outer_divisor ? task.outer_divisor[o0] : 1)};
+  return {each ? each + x : nullptr, T(task.outer_divisor ? task.outer_divisor[o0] : 1),
+          task.half_even};
 }
 
-// The walk that all reductions share. With one axis, units that lie side by side are done together.
+// Where lanes are written: the output itself, or scratch memory that goes there as elements.
+template <class T>
+class Destination {
+ public:
+  Destination(const Task& task, Index most, Arena& arena)
+      : task_(task), lanes_(task.write ? arena.take<T>(most) : nullptr) {}
+  T* lanes(Index x) const { return task_.write ? lanes_ : static_cast<T*>(task_.output) + x; }
+  void done(Index x, Index count) const {
+    if (task_.write)
+      task_.write(lanes_, static_cast<char*>(task_.output) + x * task_.output_bytes, count,
+                  task_.conversion);
+  }
+
+ private:
+  const Task& task_;
+  T* lanes_;
+};
+
+// The walk that all reductions share.
 template <class M, class Tap, class Way, class FinishFor>
 Index reduce(const Task& task, Index begin, Index end, char* scratch, FinishFor finish_for) {
   using T = typename M::Element;
   const Geometry& g = task.geometry;
   Arena arena(scratch);
-  Reduction<M, Tap, Way> reduction(g, arena);
-  if (!scratch) return arena.used();
-  if constexpr (!Way::forward)
-    reduction.divide_by(static_cast<const T*>(task.slice_divisor), task.outer_divisor, T(1));
   const Index units = Way::targets(g)[0], slice = slice_of(g, Way::targets(g), 0);
+  const Index at_once = g.rank == 1 ? min(units, kStretch) : 1;
+  const Destination<T> to(task, at_once * slice, arena);
+  Reduction<M, Tap, Way> reduction(task, arena);
+  if (!scratch) return arena.used();
   const Index source_plane = Way::sources(g)[0] * slice_of(g, Way::sources(g), 0);
-  for_each_plane(begin, end, units, [&](Index plane, Index first, Index stop) {
-    const T* source = static_cast<const T*>(task.input) + plane * source_plane;
-    T* out = static_cast<T*>(task.output) + (plane * units + first) * slice;
-    Tap* taps = nullptr;
-    if constexpr (kKeepsTaps<Tap>)
-      taps = static_cast<Tap*>(task.taps_out) + (plane * units + first) * slice;
-    if (g.rank == 1)
-      return reduction.stretch(source, first, stop, out, taps, finish_for(first, first * slice));
-    reduction.start_plane();
-    for (Index t = first; t < stop; ++t, out += slice) {
-      reduction.unit(source, t, out, taps, finish_for(t, 0));
-      if constexpr (kKeepsTaps<Tap>) taps += slice;
+  for_each_plane(begin, end, units, units, [&](Index plane, Index first, Index stop) {
+    const char* source = static_cast<const char*>(task.input);
+    reduction.start_plane(source + plane * source_plane * task.input_bytes);
+    for (Index t = first; t < stop; t += at_once) {
+      const Index x = (plane * units + t) * slice, last = min(stop, t + at_once);
+      Tap* taps = nullptr;
+      if constexpr (kKeepsTaps<Tap>) taps = static_cast<Tap*>(task.taps_out) + x;
+      if (g.rank == 1)
+        reduction.stretch(t, last, to.lanes(x), taps, finish_for(t, t * slice));
+      else
+        reduction.unit(t, to.lanes(x), taps, finish_for(t, 0));
+      to.done(x, (last - t) * slice);
     }
   });
   return arena.used();
@@ -50,31 +70,52 @@ Index select_taps(const Task& task, Index begin, Index end, char* scratch) {
   return reduce<M, Tap, Forward>(task, begin, end, scratch, [](Index, Index) { return Keep{}; });
 }
 
-template <class T>
+template <class M>
 Index mean(const Task& task, Index begin, Index end, char* scratch) {
-  const auto finish_for = [&](Index o0, Index x) { return divide_for<T>(task, o0, x); };
-  return reduce<Sum<T>, void, Forward>(task, begin, end, scratch, finish_for);
+  const auto finish_for = [&](Index o0, Index x) {
+    return divide_for<typename M::Element>(task, o0, x);
+  };
+  return reduce<M, void, Forward>(task, begin, end, scratch, finish_for);
 }
 
-template <class T>
+template <class M>
 Index mean_backward(const Task& task, Index begin, Index end, char* scratch) {
-  return reduce<Sum<T>, void, Backward>(task, begin, end, scratch,
-                                        [](Index, Index) { return Keep{}; });
+  return reduce<M, void, Backward>(task, begin, end, scratch, [](Index, Index) { return Keep{}; });
 }
+
+// Gradients that are no lanes are read a band of inputs at a time.
+constexpr Index kBand = 8;
 
 template <class T, class Tap>
 Index gather(const Task& task, Index begin, Index end, char* scratch) {
   const Geometry& g = task.geometry;
+  const Index slice = slice_of(g, g.n, 0), out_slice = slice_of(g, g.out, 0);
+  const Index band =
+      min(g.n[0], task.read || task.write ? (g.rank == 1 ? kStretch : kBand) : g.n[0]);
+  const Index readers = min(g.out[0], (band + extent(g.axis[0])) / g.axis[0].stride + 2);
   Arena arena(scratch);
+  const Destination<T> to(task, band * slice, arena);
+  T* read = task.read ? arena.take<T>(readers * out_slice + 2 * kLanes<T>) : nullptr;
   Gather<T, Tap> gather(g, arena);
   if (!scratch) return arena.used();
-  const Index slice = slice_of(g, g.n, 0), out_plane = g.out[0] * slice_of(g, g.out, 0);
-  for_each_plane(begin, end, g.n[0], [&](Index plane, Index first, Index stop) {
-    const T* gradient = static_cast<const T*>(task.input) + plane * out_plane;
-    const Tap* taps = static_cast<const Tap*>(task.taps_in) + plane * out_plane;
-    T* out = static_cast<T*>(task.output) + plane * g.n[0] * slice;
-    if (g.rank == 1) return gather.unit(gradient, taps, first, stop, out + first * slice);
-    for (Index i = first; i < stop; ++i) gather.unit(gradient, taps, i, i + 1, out + i * slice);
+  for_each_plane(begin, end, g.n[0], band, [&](Index plane, Index first, Index stop) {
+    const Index out_plane = plane * g.out[0] * out_slice;
+    const T* gradient = static_cast<const T*>(task.input) + out_plane;
+    if (read) {
+      const Run from = readers_of_all(g, 0, first, stop);
+      const Index x = out_plane + from.source * out_slice;
+      task.read(static_cast<const char*>(task.input) + x * task.input_bytes, read,
+                from.count * out_slice, task.conversion);
+      gradient = read - from.source * out_slice;
+    }
+    const Tap* taps = static_cast<const Tap*>(task.taps_in) + out_plane;
+    const Index x = (plane * g.n[0] + first) * slice;
+    if (g.rank == 1)
+      gather.unit(gradient, taps, first, stop, to.lanes(x));
+    else
+      for (Index i = first; i < stop; ++i)
+        gather.unit(gradient, taps, i, i + 1, to.lanes(x) + (i - first) * slice);
+    to.done(x, (stop - first) * slice);
   });
   return arena.used();
 }
@@ -82,30 +123,44 @@ Index gather(const Task& task, Index begin, Index end, char* scratch) {
 // A unit is a whole plane here: two outputs may have taken the same input.
 template <class T, class Tap>
 Index scatter(const Task& task, Index begin, Index end, char* scratch) {
-  if (!scratch) return 0;
   const Geometry& g = task.geometry;
-  const Index plane_in = g.n[0] * slice_of(g, g.n, 0), plane_out = g.out[0] * slice_of(g, g.out, 0);
+  const Index plane_in = g.n[0] * slice_of(g, g.n, 0), slice = slice_of(g, g.out, 0);
+  Arena arena(scratch);
+  const Destination<T> destination(task, plane_in, arena);
+  T* read = task.read ? arena.take<T>(slice) : nullptr;
+  if (!scratch) return arena.used();
   for (Index plane = begin; plane < end; ++plane) {
-    const T* gradient = static_cast<const T*>(task.input) + plane * plane_out;
-    const Tap* taps = static_cast<const Tap*>(task.taps_in) + plane * plane_out;
-    T* to = static_cast<T*>(task.output) + plane * plane_in;
+    T* to = destination.lanes(plane * plane_in);
     __builtin_memset(to, 0, std::size_t(plane_in) * sizeof(T));
-    for_each_output(g, 0, g.out[0], [&](Index x, Index origin) {
-      for (Index c = 0; c < g.inner; ++c)
-        if (taps[x + c] != kNoTap<Tap>)
-          to[origin + offset_of(task, taps[x + c]) + c] += gradient[x + c];
-    });
+    for (Index o0 = 0; o0 < g.out[0]; ++o0) {
+      const Index start = (plane * g.out[0] + o0) * slice;
+      const T* gradient = static_cast<const T*>(task.input) + start;
+      if (read) {
+        task.read(static_cast<const char*>(task.input) + start * task.input_bytes, read, slice,
+                  task.conversion);
+        gradient = read;
+      }
+      const Tap* taps = static_cast<const Tap*>(task.taps_in) + start;
+      for_each_output(g, o0, o0 + 1, [&](Index x, Index first) {
+        const Index at = x - o0 * slice;
+        for (Index c = 0; c < g.inner; ++c)
+          if (taps[at + c] != kNoTap<Tap>)
+            to[first + offset_of(task, taps[at + c]) + c] += gradient[at + c];
+      });
+    }
+    destination.done(plane * plane_in, plane_in);
   }
-  return 0;
+  return arena.used();
 }
 
 // The elements that the taps point at, 0 where there is no tap: the adjoint of gather and scatter.
+// T is any type of their size.
 template <class T, class Tap>
 Index pick(const Task& task, Index begin, Index end, char* scratch) {
   if (!scratch) return 0;
   const Geometry& g = task.geometry;
   const Index plane_in = g.n[0] * slice_of(g, g.n, 0), plane_out = g.out[0] * slice_of(g, g.out, 0);
-  for_each_plane(begin, end, g.out[0], [&](Index plane, Index first, Index stop) {
+  for_each_plane(begin, end, g.out[0], g.out[0], [&](Index plane, Index first, Index stop) {
     const T* from = static_cast<const T*>(task.input) + plane * plane_in;
     const Tap* taps = static_cast<const Tap*>(task.taps_in) + plane * plane_out;
     T* out = static_cast<T*>(task.output) + plane * plane_out;
@@ -125,7 +180,7 @@ Index indices(const Task& task, Index begin, Index end, char* scratch) {
   if (!scratch) return 0;
   const Geometry& g = task.geometry;
   const Index plane_out = g.out[0] * slice_of(g, g.out, 0);
-  for_each_plane(begin, end, g.out[0], [&](Index plane, Index first, Index stop) {
+  for_each_plane(begin, end, g.out[0], g.out[0], [&](Index plane, Index first, Index stop) {
     const Tap* taps = static_cast<const Tap*>(task.taps_in) + plane * plane_out;
     Index* out = static_cast<Index*>(task.output) + plane * plane_out;
     for_each_output(g, first, stop, [&](Index x, Index origin) {
@@ -148,6 +203,8 @@ extern const Kernels kernels;
 constinit const Kernels kernels = [] {
   Kernels table = {};
   table.name = CENOTE_TEXT(CENOTE_TARGET);
+  table.read = find_read;
+  table.write = find_write;
 #define CENOTE_KERNEL(member, kernel) table.member = CENOTE_UNPACK kernel;
 #include "kernels.inc"
 #undef CENOTE_KERNEL

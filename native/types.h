@@ -25,7 +25,34 @@ struct Geometry {
   Index n[kMaxRank];
   Index out[kMaxRank];
   Index inner;
+  // Windows that no kernel and stride describe (`Spans` in spans.py): where each starts and stops.
+  // Null for an axis as above; else that axis holds the longest window's kernel and stride 1.
+  const Index* starts[kMaxRank];
+  const Index* stops[kMaxRank];
 };
+
+// Elements in memory, and the lanes in which they are computed.
+enum Type { kF32, kF64, kBF16, kF16, kI8, kU8, kI16, kI32, kI64, kBool, kTypes };
+enum Lane { kLaneF32, kLaneF64, kLaneI8, kLaneI16, kLaneI32, kLaneI64, kLaneTypes };
+
+// What else happens to an element on its way into lanes, or out of them.
+enum Map {
+  kPlain,     // in: the value; out: the value, integers truncated
+  kTurned,    // integers: all bits of `mask` turned over, which reverses or shifts their order
+  kHalfEven,  // out: rounded to the nearest integer, halves to the even one
+  kAbs,       // in: |x|
+  kSquare,    // in: x*x
+  kPower,     // in: |x|^p
+  kRaised,    // in: max(x, floor)^p
+  kScaled,    // in: x*p
+  kRoot,      // out: x^(1/p)
+  kMaps
+};
+struct Conversion {
+  Index mask;
+  double p, floor;
+};
+using Row = void (*)(const void* from, void* to, Index count, const Conversion&);
 
 // Taps are numbered row-major over the kernel; the greatest value of the type marks an empty
 // window.
@@ -33,13 +60,22 @@ struct Task {
   Geometry geometry;
   const void* input;        // forward: the tensor; backward: the gradient of the output
   void* output;             // forward: the pooled tensor; backward: the gradient of the input
+  const void* pooled;       // logsumexp: its output; input is what was pooled
+  const void* given;        // logsumexp: what is shared out
   const void* taps_in;      // backward, pick and indices: one tap number an output
   void* taps_out;           // forward: the same, or null
   const Index* tap_offset;  // elements from a window's origin to each of its taps, or null
   // The divisor of output (o0, rest) is outer_divisor[o0] * slice_divisor[rest], each 1 where null;
   // `rest` runs over axes 1.. and inner. With rank 1 everything is in slice_divisor.
-  const void* slice_divisor;  // in the element type
+  const void* slice_divisor;  // in lanes
   const Index* outer_divisor;
+  bool half_even;                // how lanes of integers divide
+  const void* weight[kMaxRank];  // in lanes: what each tap of an axis is multiplied by
+  Index identity;                // what an empty window holds, in lanes of integers
+  // From elements to lanes and back; null where elements are lanes.
+  Row read, write, read_plain;
+  Conversion conversion;
+  Index input_bytes, output_bytes;  // of an element
 };
 
 // Computes the units [begin, end) of a task; a unit is one index, on the side that is written, of
@@ -47,21 +83,26 @@ struct Task {
 // every target and for every range; with null for the memory it does nothing else.
 using Kernel = Index (*)(const Task&, Index begin, Index end, char* scratch);
 
-enum Type { kF32, kF64, kTypes };
-enum Select { kMax, kSelects };
+enum Select { kMax, kMin, kSelects };
 enum TapType { kTap8, kTap16, kTap32, kTapTypes };
 
-// All that one target offers, filled from kernels.inc.
+// All that one target offers, filled from kernels.inc. Integers have no minimum of their own: it is
+// the maximum of their turned bits.
 struct Kernels {
   const char* name;
-  Kernel select[kSelects][kTypes];  // values only
-  Kernel select_keep[kSelects][kTypes][kTapTypes];
-  Kernel gather[kTypes][kTapTypes];   // backward of select, each input written once
-  Kernel scatter[kTypes][kTapTypes];  // the same from the outputs' side; a unit is a whole plane
-  Kernel pick[kTypes][kTapTypes];     // the elements that the taps point at
-  Kernel indices[kTapTypes];          // where they lie in their plane
-  Kernel mean[kTypes];
-  Kernel mean_backward[kTypes];
+  Row (*read)(Type, Lane, Map);  // null where there is nothing to do
+  Row (*write)(Lane, Type, Map);
+  Kernel select[kSelects][kLaneTypes];  // values only
+  Kernel select_keep[kSelects][kLaneTypes][kTapTypes];
+  Kernel gather[kLaneTypes][kTapTypes];   // backward of select, each input written once
+  Kernel scatter[kLaneTypes][kTapTypes];  // the same from the outputs' side; a unit is a plane
+  Kernel pick[4][kTapTypes];  // the elements that the taps point at, by log2 of their bytes
+  Kernel indices[kTapTypes];  // where they lie in their plane
+  Kernel mean[kLaneTypes];
+  Kernel mean_backward[kLaneTypes];
+  Kernel weighted[kLaneTypes];
+  Kernel weighted_backward[kLaneTypes];
+  Kernel log_sum_exp, log_sum_exp_backward, log_sum_exp_shares;  // a unit is a plane
 };
 
 }  // namespace cenote

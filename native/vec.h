@@ -11,6 +11,9 @@
 namespace cenote::CENOTE_TARGET {
 
 template <class T>
+constexpr bool kFloats = T(0.5) != T(0);
+
+template <class T>
 constexpr int kLanes = CENOTE_VECTOR_BYTES < sizeof(T) ? 1 : CENOTE_VECTOR_BYTES / int(sizeof(T));
 
 template <class E, int lanes>
@@ -20,6 +23,14 @@ struct VecOf {
 
 template <std::size_t bytes>
 struct UnsignedOf;
+template <>
+struct UnsignedOf<1> {
+  using type = std::uint8_t;
+};
+template <>
+struct UnsignedOf<2> {
+  using type = std::uint16_t;
+};
 template <>
 struct UnsignedOf<4> {
   using type = std::uint32_t;
@@ -41,7 +52,14 @@ constexpr Tap kNoTap = Tap(~Tap(0));
 
 template <class V, class E>
 inline V broadcast(E value) {
-  return V{} + value;
+  return value - V{};  // not a sum: that would lose the sign of -0
+}
+
+template <class T>
+inline TapVec<T> count_up() {
+  TapVec<T> v = {};
+  for (int lane = 0; lane < kLanes<T>; ++lane) v[lane] = typename UnsignedOf<sizeof(T)>::type(lane);
+  return v;
 }
 
 template <class V, class E>
@@ -72,6 +90,8 @@ constexpr std::uint64_t lane_mask(int low, int high) {
   inline void store_lanes(E* to, int count, V v) {                \
     STORE(to, MASK(lane_mask(0, count)), REG(v));                 \
   }
+CENOTE_MASKED(1, __m512i, __mmask64, _mm512_mask_loadu_epi8, _mm512_mask_storeu_epi8)
+CENOTE_MASKED(2, __m512i, __mmask32, _mm512_mask_loadu_epi16, _mm512_mask_storeu_epi16)
 CENOTE_MASKED(4, __m512i, __mmask16, _mm512_mask_loadu_epi32, _mm512_mask_storeu_epi32)
 CENOTE_MASKED(8, __m512i, __mmask8, _mm512_mask_loadu_epi64, _mm512_mask_storeu_epi64)
 #undef CENOTE_MASKED

@@ -63,6 +63,57 @@ constexpr Run readers(const Axis& axis, Index outputs, Index i) {
   return run;
 }
 
+// The axis `level` of a geometry, whose windows may stand anywhere.
+constexpr Index origin(const Geometry& g, int level, Index o) {
+  if (g.starts[level]) return g.starts[level][o];
+  return o * g.axis[level].stride - g.axis[level].before;
+}
+constexpr Run inputs(const Geometry& g, int level, Index o) {
+  if (!g.starts[level]) return inputs(g.axis[level], g.n[level], o);
+  const Index start = g.starts[level][o];
+  return {start, 1, 0, 1, g.stops[level][o] - start};
+}
+// How many of `count` ascending ends lie at `i` or before it.
+constexpr Index ends_up_to(const Index* end, Index count, Index i) {
+  Index low = 0;
+  while (low < count) {
+    const Index middle = low + (count - low) / 2;
+    if (end[middle] <= i)
+      low = middle + 1;
+    else
+      count = middle;
+  }
+  return low;
+}
+// The taps of a run of readers say nothing where windows stand anywhere.
+constexpr Run readers(const Geometry& g, int level, Index i) {
+  if (!g.starts[level]) return readers(g.axis[level], g.out[level], i);
+  const Index first = ends_up_to(g.stops[level], g.out[level], i);
+  return {first, 1, 0, 0, ends_up_to(g.starts[level], g.out[level], i) - first};
+}
+
+// The outputs [source, source + count) among which are all that read inputs of [begin, end).
+constexpr Run readers_of_all(const Geometry& g, int level, Index begin, Index end) {
+  if (g.starts[level]) {
+    const Run first = readers(g, level, begin), last = readers(g, level, end - 1);
+    return {first.source, 1, 0, 0, last.source + last.count - first.source};
+  }
+  const Axis& axis = g.axis[level];
+  const Index first = max(0, ceil_div(begin + axis.before - extent(axis) + 1, axis.stride));
+  const Index stop = min(g.out[level], floor_div(end - 1 + axis.before, axis.stride) + 1);
+  return {first, 1, 0, 0, max(0, stop - first)};
+}
+// The inputs [source, source + count) among which are all that outputs of [begin, end) read.
+constexpr Run inputs_of_all(const Geometry& g, int level, Index begin, Index end) {
+  if (g.starts[level]) {
+    const Index start = g.starts[level][begin];
+    return {start, 1, 0, 0, g.stops[level][end - 1] - start};
+  }
+  const Index first = max(0, origin(g, level, begin));
+  const Index stop = min(g.n[level], origin(g, level, end - 1) + extent(g.axis[level]));
+  return {first, 1, 0, 0, max(0, stop - first)};
+}
+
 constexpr Index divisor(const Axis& axis, Index n, Index o, bool count_include_pad) {
   if (!count_include_pad) return inputs(axis, n, o).count;
   const Index end = n + axis.after - (o * axis.stride - axis.before);

@@ -11,22 +11,87 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.autograd import forward_ad
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import cenote
-from cenote import _kernels, _ops
+from cenote import Window, _kernels
+from cenote._ops import eager
+from cenote.window import Adaptive
 
+SPAN = Window([Adaptive(3), Adaptive(4)])
+PRODUCT = (torch.mul, torch.ones_like)
+
+
+def upside_down(x):
+    """Unpooling to twice the size: each element to the last of its four places."""
+    rows, columns = x.shape[-2:]
+    at = (2 * torch.arange(rows) + 1)[:, None] * 2 * columns + 2 * torch.arange(columns) + 1
+    return cenote.max_unpool2d(x, at.expand(x.shape), 2)
+
+
+def drawn(pool):
+    """With windows that lie at the same places in every call."""
+
+    def call(x):
+        planes = (*x.shape[: x.dim() - 2], 2)
+        return pool(x, _random_samples=torch.full(planes, 0.4).reshape(-1, *planes[-2:]))
+
+    return call
+
+
+# Every operator; where an option changes the way that derivatives take, with it too.
 CALLS = {
     "max": lambda x: cenote.max_pool2d(x, 3, 2, 1),
     "max_dilated": lambda x: cenote.max_pool2d(x, 2, 1, padding="same", dilation=3),
     # -inf where a window is empty; finite, so that differences can be taken
     "max_empty_windows": lambda x: cenote.max_pool2d(x, 2, 1, 8, dilation=9).clamp(min=-1e3),
+    "max_reflect": lambda x: cenote.max_pool2d(x, 3, 2, 1, padding_mode="reflect"),
+    "max_zeros": lambda x: cenote.max_pool2d(x - 2, 3, 2, 1, padding_mode="zeros"),
+    "max_1d": lambda x: cenote.max_pool1d(x.flatten(-2), 3, 2, 1),
+    "max_3d": lambda x: cenote.max_pool3d(x[..., None, :, :], (1, 2, 3), 2, (0, 1, 1)),
+    "max_adaptive": lambda x: cenote.adaptive_max_pool2d(x, (3, 4)),
+    "max_global": cenote.global_max_pool2d,
+    "min": lambda x: cenote.min_pool2d(x, 3, 2, 1),
+    "median": lambda x: cenote.median_pool2d(x, 3, 2, 1),
     "avg": lambda x: cenote.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
     "avg_same": lambda x: cenote.avg_pool2d(x, 4, 3, padding="same"),
+    "avg_circular": lambda x: cenote.avg_pool2d(x, 3, 2, 1, padding_mode="circular"),
+    "avg_1d": lambda x: cenote.avg_pool1d(x.flatten(-2), 4, 3, 1),
+    "avg_3d": lambda x: cenote.avg_pool3d(x[..., None, :, :], (1, 2, 3), 2, (0, 1, 1)),
+    "avg_adaptive": lambda x: cenote.adaptive_avg_pool2d(x, (3, None)),
+    "avg_global": cenote.global_avg_pool2d,
+    "sum": lambda x: cenote.sum_pool2d(x, 3, 2, 1),
+    "lp_2": lambda x: cenote.lp_pool2d(x - 1, 2, 3, 2),
+    "lp_3.5": lambda x: cenote.lp_pool2d(x - 1, 3.5, 3, 2, padding=1),
+    "lp_inf": lambda x: cenote.lp_pool2d(x - 1, float("inf"), 3, 2),
+    "logsumexp": lambda x: cenote.logsumexp_pool2d(x, 3, 2, 1, sharpness=0.5),
+    "logsumexp_mean": lambda x: cenote.logsumexp_pool2d(x, 3, 2, 1, sharpness=-0.5, mean=True),
+    "gem": lambda x: cenote.gem_pool2d(x, 3.0, 3, 2, 1),
+    "gem_tensor": lambda x: cenote.gem_pool2d(x, x.new_tensor(2.5), 3, 2, 1),
+    "mixed": lambda x: cenote.mixed_pool2d(x, 3, 2, 1, alpha=0.25),
+    "stochastic_eval": lambda x: cenote.stochastic_pool2d(x, 3, 2, 1, training=False),
+    "fractional": drawn(lambda x, **kw: cenote.fractional_max_pool2d(x, 2, (3, 4), **kw)),
+    "unpool": upside_down,
+    "upsample_repeat": lambda x: cenote.upsample_repeat2d(x, (2, 3)),
+    "blur": cenote.blur_pool2d,
+    "max_blur": lambda x: cenote.max_blur_pool2d(x, 2, filter_size=4),
+    "pyramid": lambda x: cenote.spatial_pyramid_pool2d(x, (1, 3)),
+    "sppf": lambda x: cenote.sppf2d(x, 3, 2),
+    "product": lambda x: cenote.pool(x / 4, SPAN, PRODUCT),
 }
-THEIRS = {"max": lambda x: F.max_pool2d(x, 3, 2, 1)}
-THEIRS["avg"] = lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+THEIRS = {
+    "max": lambda x: F.max_pool2d(x, 3, 2, 1),
+    "max_1d": lambda x: F.max_pool1d(x.flatten(-2), 3, 2, 1),
+    "max_adaptive": lambda x: F.adaptive_max_pool2d(x, (3, 4)),
+    "avg": lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+    "avg_adaptive": lambda x: F.adaptive_avg_pool2d(x, (3, None)),
+    "lp_2": lambda x: F.lp_pool2d(x - 1, 2, 3, 2),
+}
+# Of these the second derivative is zero, as the first does not depend on the input.
+LINEAR_PIECES = frozenset(CALLS) - {
+    "lp_2", "lp_3.5", "logsumexp", "logsumexp_mean", "gem", "gem_tensor", "stochastic_eval",
+    "product",
+}  # fmt: skip
 
 
 def some(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -232,94 +297,7 @@ def test_integers_take_the_reference():
     assert torch.equal(cenote.avg_pool2d(x, 3, 2, 1), F.avg_pool2d(x, 3, 2, 1))
 
 
-# The short way: every condition that closes it, one at a time.
-
-
-class Plain(TorchFunctionMode):
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        return func(*args, **(kwargs or {}))
-
-
-class Subclass(torch.Tensor):
-    pass
-
-
-def under(context):
-    def check(x):
-        with context():
-            return _ops.eager_only(x), cenote.max_pool2d(x, 2)
-
-    return check
-
-
-def under_trace(x):
-    seen = []
-
-    def body(x):
-        seen.append(_ops.eager_only(x))
-        return cenote.max_pool2d(x, 2)
-
-    with pytest.warns(DeprecationWarning, match="torch.jit.trace"):
-        traced = torch.jit.trace(body, x, check_trace=False)
-    return seen[0], traced(x)
-
-
-def under_transform(x):
-    seen = []
-
-    def body(x):
-        seen.append(_ops.eager_only(x))
-        return cenote.max_pool2d(x, 2)
-
-    return torch.vmap(body)(x[None])[0], seen[0]
-
-
-CLOSED_BY = {
-    "dispatch_mode": under(Recorder),
-    "function_mode": under(Plain),
-    "forward_ad": under(forward_ad.dual_level),
-    "autocast": under(lambda: torch.autocast("cpu", dtype=torch.bfloat16)),
-    "profiler": under(lambda: torch.autograd.profiler.profile(use_kineto=False)),
-    "tracing": under_trace,
-    "functorch": lambda x: under_transform(x)[::-1],
-    "subclass": lambda x: (
-        _ops.eager_only(x.as_subclass(Subclass)),
-        cenote.max_pool2d(x.as_subclass(Subclass), 2).as_subclass(torch.Tensor),
-    ),
-    "negative_bit": lambda x: (
-        _ops.eager_only(torch._neg_view(-x)),
-        cenote.max_pool2d(torch._neg_view(-x), 2),
-    ),
-    "other_type": lambda x: (_ops.eager_only(x.bfloat16()), cenote.max_pool2d(x, 2)),
-    "other_device": lambda x: (_ops.eager_only(x.to("meta")), cenote.max_pool2d(x, 2)),
-}
-
-
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # sizes are checked as numbers
-@pytest.mark.parametrize("reason", CLOSED_BY)
-def test_the_short_way_is_closed_by(reason):
-    x = some(2, 3, 8, 8)
-    assert _ops.eager_only(x)
-    open_, result = CLOSED_BY[reason](x)
-    assert not open_
-    assert torch.equal(result, F.max_pool2d(x, 2))
-    assert _ops.eager_only(x)
-
-
-def test_the_short_way_is_closed_by_compiling():
-    torch._dynamo.reset()
-    compiled = torch.compile(
-        lambda x: x + 1 if _ops.eager_only(x) else x, fullgraph=True, backend="aot_eager"
-    )
-    x = some(2, 3)
-    assert torch.equal(compiled(x), x)
-
-
-def test_the_short_way_is_closed_by_unknown_guards(monkeypatch):
-    monkeypatch.setattr(_ops, "_guards_known", False)
-    x = some(2, 3, 8, 8)
-    assert not _ops.eager_only(x)
-    assert torch.equal(cenote.max_pool2d(x, 2), F.max_pool2d(x, 2))
+# The long way: registered operators, and the reference behind them.
 
 
 def test_the_long_way_gives_the_same_bits_and_gradients(name, monkeypatch):
@@ -331,7 +309,7 @@ def test_the_long_way_gives_the_same_bits_and_gradients(name, monkeypatch):
 
     x = some(2, 3, 9, 11)
     short = both(x)
-    monkeypatch.setattr(_ops, "_guards_known", False)
+    monkeypatch.setattr(eager, "_guards_known", False)
     assert all(map(torch.equal, short, both(x)))
 
 

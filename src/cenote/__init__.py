@@ -9,33 +9,33 @@ from typing import TYPE_CHECKING, Any
 from cenote import functional, nn, reference
 from cenote.benchmarking import doctor
 from cenote.field import Field
-from cenote.functional import avg_pool2d, max_pool2d, pool
+from cenote.functional import *  # noqa: F403
 from cenote.options import options
 from cenote.reference import pool2d
-from cenote.window import Axis, Window
+from cenote.window import Adaptive, Axis, Spans, Window
 
 if TYPE_CHECKING:
     from cenote import data, inspection, models, training
     from cenote.training import fit
 
 __all__ = [
+    "Adaptive",
     "Axis",
     "Field",
+    "Spans",
     "Window",
-    "avg_pool2d",
     "data",
     "doctor",
     "fit",
     "functional",
     "inspection",
-    "max_pool2d",
     "models",
     "nn",
     "options",
-    "pool",
     "pool2d",
     "reference",
     "training",
+    *functional.__all__,
 ]
 
 __version__ = _version("cenote")

@@ -1,29 +1,44 @@
 """From what people write (``3``, ``(3, 5)``, ``"same"``, ``((0, 1), (2, 2))``) to a Window.
 
-The messages that users see are written here, and nowhere else.
+What is wrong with a window is said here; what is wrong with a tensor, in :mod:`cenote._checks`.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 
-from cenote.window import Axis, Window
+from cenote.window import Adaptive, Axis, Window
 
-__all__ = ["Pads", "check_input", "check_window", "pool_window"]
+__all__ = [
+    "Pads",
+    "adaptive_window",
+    "blur_window",
+    "check_window",
+    "filter_window",
+    "global_window",
+    "integers",
+    "pool_window",
+]
 
 Pads = int | str | Sequence[int] | Sequence[Sequence[int]]
 
 _GREATEST = 2**31 - 1  # of every number of a window, and of its taps together
 
-# torch itself can neither compare nor add these
-_UNSUPPORTED = (torch.uint16, torch.uint32, torch.uint64)
-
 _AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+
+_GLOBAL = {rank: Window([Adaptive(1)] * rank) for rank in _AXES}
+
+_T = TypeVar("_T")
+
+
+def axis_names(rank: int) -> tuple[str, ...]:
+    """What the axes are called, outermost first."""
+    return _AXES.get(rank, ("n",) * rank)
 
 
 def axis_name(rank: int, axis: int) -> str:
@@ -47,11 +62,59 @@ def pool_window(
         ValueError: an argument of the wrong length, or out of its bounds.
     """
     given = (kernel_size, stride, padding, dilation)
+    return _kept(_build, _build_once, op, rank, given, bool(ceil_mode))
+
+
+def adaptive_window(op: str, rank: int, output_size: Any) -> Window:
+    """The window of an adaptive pooling call, checked; ``None`` keeps an axis as it is.
+
+    Raises:
+        TypeError: something is neither an integer nor None.
+        ValueError: the wrong number of sizes, or one below 1.
+    """
+    return _kept(_build_adaptive, _build_adaptive_once, op, rank, (output_size,))
+
+
+def blur_window(op: str, rank: int, kernel_size: Any, stride: Any, padding: Any) -> Window:
+    """The window of a binomial filter: :func:`pool_window` that also knows "half" padding.
+
+    Raises:
+        TypeError: something is no integer.
+        ValueError: an argument of the wrong length, or out of its bounds.
+    """
+    kernels = integers(op, "kernel_size", kernel_size, rank, least=2, most=7)
+    if isinstance(padding, str) and padding == "half":
+        padding = tuple(((k - 1) // 2, k // 2) for k in kernels)
+    elif isinstance(padding, str) and padding not in ("same", "valid"):
+        raise ValueError(f"{op}: padding = {padding!r}: as a word it is 'half', 'same' or 'valid'")
+    return pool_window(op, rank, kernels, stride, padding)
+
+
+def filter_window(op: str, rank: int, filter_size: Any, stride: Any) -> Window:
+    """The window of the filter behind a maximum: :func:`blur_window` with "half" padding.
+
+    Raises:
+        TypeError: something is no integer.
+        ValueError: an argument of the wrong length, or out of its bounds.
+    """
+    sizes = integers(op, "filter_size", filter_size, rank, least=2, most=7)
+    return blur_window(op, rank, sizes, stride, "half")
+
+
+def global_window(rank: int) -> Window:
+    """One window over everything."""
+    return _GLOBAL[rank]
+
+
+def _kept(
+    build: Callable[..., _T], once: Callable[..., _T], op: str, rank: int, given: Any, *more: Any
+) -> _T:
+    """What is built of the arguments, or was built of equal ones before."""
     if not torch.compiler.is_compiling():  # a traced call happens once, and caches are not traced
-        frozen = tuple(map(_freeze, given))
-        if all(map(_is_plain, frozen)):
-            return _cached(op, rank, *frozen, bool(ceil_mode))
-    return _build(op, rank, *given, bool(ceil_mode))
+        frozen = _freeze(given)
+        if _is_plain(frozen):
+            return once(op, rank, *frozen, *more)
+    return build(op, rank, *given, *more)
 
 
 def _freeze(value: Any) -> Any:
@@ -68,10 +131,10 @@ def _is_plain(value: Any) -> bool:
 def _build(
     op: str, rank: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
 ) -> Window:
-    kernels = _integers(op, "kernel_size", kernel_size, rank, least=1)
+    kernels = integers(op, "kernel_size", kernel_size, rank)
     absent = stride is None or (isinstance(stride, list | tuple) and len(stride) == 0)
-    strides = kernels if absent else _integers(op, "stride", stride, rank, least=1)
-    dilations = _integers(op, "dilation", dilation, rank, least=1)
+    strides = kernels if absent else integers(op, "stride", stride, rank)
+    dilations = integers(op, "dilation", dilation, rank)
     if isinstance(padding, str) and padding == "same":
         window = Window(map(Axis.same, kernels, strides, dilations))
     else:
@@ -84,32 +147,63 @@ def _build(
     return window
 
 
-_cached = functools.lru_cache(maxsize=1024)(_build)
+def _build_adaptive(op: str, rank: int, output_size: Any) -> Window:
+    several = isinstance(output_size, list | tuple)
+    sizes = tuple(output_size) if several else (output_size,) * rank
+    # Axis(1), each element a window of its own, is what keeps a size without knowing it.
+    known = tuple(1 if size is None else size for size in sizes)
+    counts = integers(op, "output_size", known, rank, given=output_size)
+    kept = tuple(size is None for size in sizes) * (rank if len(sizes) == 1 else 1)
+    return Window(
+        Axis(1) if keep else Adaptive(count) for keep, count in zip(kept, counts, strict=True)
+    )
 
 
-def _integers(op: str, name: str, value: Any, rank: int, least: int) -> tuple[int, ...]:
-    """One integer for every axis, from an integer or ``rank`` of them."""
+_build_once = functools.lru_cache(maxsize=1024)(_build)
+_build_adaptive_once = functools.lru_cache(maxsize=1024)(_build_adaptive)
+
+
+def integers(
+    op: str,
+    name: str,
+    value: Any,
+    rank: int,
+    least: int = 1,
+    most: int | None = None,
+    given: Any = None,
+) -> tuple[int, ...]:
+    """One integer for every axis, from an integer or ``rank`` of them.
+
+    ``given`` is what the caller wrote, where ``value`` was made of it.
+
+    Raises:
+        TypeError: something is no integer.
+        ValueError: the wrong number of integers, or one out of its bounds.
+    """
+    written = value if given is None else given
     several = isinstance(value, list | tuple)
     if several and len(value) not in (1, rank):
-        raise ValueError(f"{op}: {name} = {value}: needs one integer or {rank}, not {len(value)}")
+        raise ValueError(f"{op}: {name} = {written}: needs one integer or {rank}, not {len(value)}")
     found = []
     for item in value if several else (value,):
-        number = _integer(item)
+        number = integer(item)
         if number is None:
             kind = type(item).__name__
             raise TypeError(
-                f"{op}: {name} = {value!r}: must be an integer or {rank} of them, not {kind}"
+                f"{op}: {name} = {written!r}: must be an integer or {rank} of them, not {kind}"
             )
         found.append(number)
     numbers = tuple(found) * (rank if len(found) == 1 else 1)
     for axis, number in enumerate(numbers):
-        if number < least:
+        if number < least or (most is not None and number > most):
             where = axis_name(rank, axis)
-            raise ValueError(f"{op}: {where}: {name} = {number}: must be at least {least}")
+            bound = f"at least {least}" if most is None else f"between {least} and {most}"
+            raise ValueError(f"{op}: {where}: {name} = {number}: must be {bound}")
     return numbers
 
 
-def _integer(value: Any) -> int | None:
+def integer(value: Any) -> int | None:
+    """``value`` as an int, None for what is no integer; bool is none."""
     if isinstance(value, bool):
         return None
     try:
@@ -127,14 +221,14 @@ def _pads(op: str, padding: Any, rank: int) -> list[tuple[int, int]]:
     if not isinstance(padding, list | tuple) or not any(
         isinstance(p, list | tuple) for p in padding
     ):
-        return [(p, p) for p in _integers(op, "padding", padding, rank, least=0)]
+        return [(p, p) for p in integers(op, "padding", padding, rank, least=0)]
     if len(padding) != rank or not all(
         isinstance(p, list | tuple) and len(p) == 2 for p in padding
     ):
         raise ValueError(f"{op}: padding = {padding}: as pairs it needs {rank} of (before, after)")
     pairs = []
     for axis, (before, after) in enumerate(padding):
-        numbers = _integer(before), _integer(after)
+        numbers = integer(before), integer(after)
         if numbers[0] is None or numbers[1] is None:
             raise TypeError(f"{op}: padding = {padding!r}: must consist of integers")
         if min(before, after) < 0:
@@ -147,7 +241,7 @@ def _pads(op: str, padding: Any, rank: int) -> list[tuple[int, int]]:
 def check_window(op: str, window: Window) -> None:
     """Refuse padding that leaves an outer window without an element."""
     for position, axis in enumerate(window):
-        if axis.before is None or axis.after is None:
+        if not isinstance(axis, Axis) or axis.before is None or axis.after is None:
             continue
         pad = max(axis.before, axis.after)
         if pad >= axis.extent:
@@ -158,62 +252,17 @@ def check_window(op: str, window: Window) -> None:
             )
 
 
-def check_input(op: str, x: Any, window: Window) -> None:
-    """Refuse what is no tensor, of the wrong rank or type, or shorter than the window.
-
-    Raises:
-        TypeError: no tensor, or elements that cannot be pooled.
-        ValueError: the wrong number of dimensions, or a window that does not fit.
-    """
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(f"{op}: input: must be a torch.Tensor, not {type(x).__name__}")
-    rank = window.rank
-    if x.dim() not in (rank + 1, rank + 2):
-        sizes = ", ".join(("C", *(name[0].upper() for name in _AXES.get(rank, ("n",) * rank))))
-        raise ValueError(
-            f"{op}: input: must have {rank + 1} or {rank + 2} dimensions, ({sizes}) or (N,"
-            f" {sizes}), not {x.dim()} (shape {tuple(x.shape)})"
-        )
-    if x.is_complex() or x.is_quantized:
-        raise TypeError(f"{op}: input: elements of type {x.dtype} have no order to pool by")
-    if x.dtype in _UNSUPPORTED:
-        raise TypeError(f"{op}: input: elements of type {x.dtype} are not supported")
-    if x.layout is not torch.strided:
-        raise TypeError(f"{op}: input: must be a dense tensor, not of layout {x.layout}")
-    for position, (axis, n) in enumerate(zip(window, x.shape[x.dim() - rank :], strict=True)):
-        if n == 0:
-            raise ValueError(f"{op}: {axis_name(rank, position)}: the input has no elements")
-        if axis.out(n) < 1:
-            before, after = axis.padding
-            raise ValueError(
-                f"{op}: {axis_name(rank, position)}: a window of extent {axis.extent}"
-                f" (kernel {axis.kernel}, dilation {axis.dilation}) does not fit on an input of"
-                f" length {n} with padding {before} and {after}"
-            )
-    _check_magnitude(op, window)
-
-
-def _check_magnitude(op: str, window: Window) -> None:
+def check_magnitude(op: str, window: Window) -> None:
     """Refuse numbers that the kernels could not count with."""
-    if window.kernel_taps > _GREATEST:
+    # Adaptive axes have no more taps than the input has elements.
+    regular = [(p, axis) for p, axis in enumerate(window) if not isinstance(axis, Adaptive)]
+    taps = 1
+    for _, axis in regular:
+        taps *= axis.kernel
+    if taps > _GREATEST:
         raise ValueError(f"{op}: kernel {window}: more than {_GREATEST} taps")
-    for position, axis in enumerate(window):
+    for position, axis in regular:
         for name in ("stride", "dilation", "extent"):
             if getattr(axis, name) > _GREATEST:
                 where = f"{axis_name(window.rank, position)}: {name} = {getattr(axis, name)}"
                 raise ValueError(f"{op}: {where}: must be at most {_GREATEST}")
-
-
-def check_divisor(op: str, divisor_override: Any) -> int | None:
-    """Refuse a divisor that is no integer, or 0."""
-    if divisor_override is None:
-        return None
-    divisor = _integer(divisor_override)
-    if divisor is None:
-        kind = type(divisor_override).__name__
-        raise TypeError(
-            f"{op}: divisor_override = {divisor_override!r}: must be an integer, not {kind}"
-        )
-    if divisor == 0:
-        raise ValueError(f"{op}: divisor_override = 0: must not be zero")
-    return divisor

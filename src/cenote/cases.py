@@ -1,240 +1,56 @@
 """Named windows and shapes: the cases that tests, benchmarks and ``cenote bench`` share.
 
-Each case is named for the reason it exists. :data:`CASES` are small enough to be held against a
-slow oracle; :data:`BENCHMARKS` are the sizes at which time is measured. Imports no torch.
+Each case is named for the reason it exists. :data:`CASES` (sliding windows) and :data:`SHARED`
+(adaptive ones) are small enough to be held against a slow oracle; :data:`BENCHMARKS` are the sizes
+at which time is measured. Imports no torch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from cenote.case_tables.case import Case, along
+from cenote.case_tables.lines import LINES
+from cenote.case_tables.planes import PLANES
+from cenote.case_tables.shares import SHARES
+from cenote.case_tables.volumes import VOLUMES
 
-from cenote.window import Axis, Window
+__all__ = ["BENCHMARKS", "CASES", "SHARED", "Case", "find"]
 
-__all__ = ["BENCHMARKS", "CASES", "Case", "find"]
+CASES: tuple[Case, ...] = (*PLANES, *LINES, *VOLUMES)
+"""Every case of sliding windows that operators are held to, the refused ones included."""
 
-
-@dataclass(frozen=True)
-class Case:
-    """A window on an input of a certain shape, and why that pair is worth a test.
-
-    ``shape`` is ``(N, C, *n)``, or ``(C, *n)`` without a batch. ``divisor_override`` is what an
-    average that overrides its divisor divides by here. Where operators refuse the case,
-    ``refused`` is a regular expression that their message matches behind their name.
-    """
-
-    name: str
-    reason: str
-    shape: tuple[int, ...]
-    window: Window
-    divisor_override: int = 7
-    refused: str = ""
-
-    @property
-    def n(self) -> tuple[int, ...]:
-        """The input's sizes along the axes that the window slides on."""
-        return self.shape[-self.window.rank :]
-
-    @property
-    def out_shape(self) -> tuple[int, ...]:
-        """The shape of the output: ``(N, C, *window.out(n))``."""
-        return self.shape[: -self.window.rank] + self.window.out(self.n)
-
-    def arguments(self) -> dict[str, Any] | None:
-        """The window as the named functions' arguments; None where only a Window can say it.
-
-        >>> find("resnet_stem").arguments()["padding"]
-        ((1, 1), (1, 1))
-        """
-        axes = self.window.at(self.n)
-        if len({axis.ceil for axis in axes}) > 1:
-            return None
-        return {
-            "kernel_size": tuple(axis.kernel for axis in axes),
-            "stride": tuple(axis.stride for axis in axes),
-            "padding": tuple(axis.padding for axis in axes),
-            "dilation": tuple(axis.dilation for axis in axes),
-            "ceil_mode": axes[0].ceil,
-        }
-
-    def __str__(self) -> str:
-        return self.name
-
-
-def _both(
-    kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1, ceil: bool = False
-) -> Window:
-    """The same axis for height and width, padded alike at both ends."""
-    return Window([Axis(kernel, stride, padding, padding, dilation, ceil)] * 2)
-
-
-def _pair(rows: Axis, columns: Axis) -> Window:
-    return Window([rows, columns])
-
-
-_NETWORKS = [
-    Case("lenet_2x2", "the first pool of LeNet-5: windows tile", (2, 6, 28, 28), _both(2, 2)),
-    Case("alexnet_3x3_s2", "overlapping pooling of AlexNet", (1, 4, 27, 27), _both(3, 2)),
-    Case("resnet_stem", "the one pool of ResNet", (1, 8, 28, 28), _both(3, 2, 1)),
-    Case("vgg_2x2_odd_plane", "the last row and column are dropped", (1, 5, 15, 13), _both(2, 2)),
-    Case("inception_avg_3x3_s1_p1", "the pooling branch", (1, 8, 14, 14), _both(3, 1, 1)),
-    Case("squeezenet_ceil", "ceil mode in a real network", (1, 4, 28, 26), _both(3, 2, ceil=True)),
-    Case("spp_5x5_s1_p2", "the pyramid of YOLO repeats it", (1, 6, 13, 13), _both(5, 1, 2)),
-    Case("global_average_7x7", "one output a plane, many planes", (2, 33, 7, 7), _both(7)),
-]
-
-_SHAPES = [
-    Case("zero_batch", "nothing in, nothing out, no error", (0, 3, 6, 7), _both(3, 2, 1)),
-    Case("unbatched", "rank 3: channels only", (3, 9, 10), _both(3, 2, 1)),
-    Case("one_pixel_plane", "the smallest plane", (2, 3, 1, 1), _both(1)),
-    Case("one_pixel_in_padding", "all taps but one are padding", (2, 3, 1, 1), _both(3, 1, 1)),
-    Case("single_row", "height 1", (1, 3, 1, 21), _pair(Axis(1), Axis(3, 2, 1, 1))),
-    Case("single_column", "width 1", (1, 3, 21, 1), _pair(Axis(3, 2, 1, 1), Axis(1))),
-    Case("tall_plane", "many short rows", (1, 2, 70, 3), _both(3, 1, 1)),
-    Case("wide_plane", "few long rows", (1, 2, 3, 257), _both(3, 1, 1)),
-    Case("few_channels", "channels_last rows of 3", (2, 3, 12, 11), _both(3, 1, 1)),
-    Case("one_channel", "both layouts at once", (2, 1, 9, 9), _both(2, 2)),
-    Case("channels_are_lanes", "no tail in channels_last", (1, 16, 5, 5), _both(3, 1, 1)),
-    Case("channels_not_a_multiple_of_lanes", "a tail there", (1, 19, 6, 5), _both(3, 2, 1)),
-    Case("channels_lanes_plus_one", "a tail of one", (1, 17, 4, 5), _both(2, 1)),
-    Case("width_smaller_than_lanes", "no full vector", (1, 3, 8, 3), _both(2, 1)),
-    Case("width_is_lanes", "exactly one vector, no tail", (1, 3, 5, 16), _both(3, 1, 1)),
-    Case("width_lanes_plus_one", "a tail of one", (1, 3, 5, 17), _both(3, 1, 1)),
-    Case("width_two_lanes_less_one", "a tail lacking one", (1, 3, 5, 31), _both(3, 1, 1)),
-    Case("stride_2_odd_width", "pairs of a row do not come out even", (1, 3, 9, 35), _both(2, 2)),
-    Case("stride_2_lanes_plus_one", "17 outputs of stride 2", (1, 2, 4, 34), _both(3, 2, 1)),
-]
-
-_WINDOWS = [
-    Case("one_tap", "pooling that changes nothing", (1, 3, 5, 6), _both(1)),
-    Case("one_tap_strided", "plain subsampling", (1, 3, 7, 8), _both(1, 3)),
-    Case("kernel_equals_plane", "one output a plane", (2, 3, 6, 9), _pair(Axis(6), Axis(9))),
-    Case("row_window", "1 x 7", (1, 3, 6, 20), _pair(Axis(1), Axis(7, 1, 3, 3))),
-    Case("column_window", "7 x 1", (1, 3, 20, 6), _pair(Axis(7, 1, 3, 3), Axis(1))),
-    Case("axes_differ", "swapped axes show", (2, 3, 13, 18), _pair(Axis(2, 3), Axis(5, 2, 2, 2))),
-    Case("stride_larger_than_kernel", "inputs that none reads", (1, 3, 11, 14), _both(2, 4)),
-    Case("stride_4", "beyond a deinterleave of two", (1, 3, 13, 41), _both(5, 4, 2)),
-    Case("kernel_9_stride_1", "direct and running maxima meet", (1, 2, 14, 19), _both(9, 1, 4)),
-    Case("kernel_31_stride_1", "a huge one", (1, 2, 12, 33), _both(31, 1, 15)),
-    Case("exactly_255_taps", "255 in a byte", (1, 2, 17, 18), _pair(Axis(15), Axis(17))),
-    Case("exactly_256_taps", "tap numbers 0 to 255", (1, 2, 18, 17), _both(16)),
-    Case("more_than_255_taps", "no byte holds it", (1, 2, 20, 21), _pair(Axis(16), Axis(17, 2))),
-    Case("more_than_65535_taps", "nor two", (1, 1, 257, 257), _pair(Axis(256), Axis(257))),
-    Case("divide_by_one", "an average that is a sum", (1, 2, 6, 7), _both(3, 2, 1), 1),
-    Case("divide_by_minus_two", "a negative divisor", (1, 2, 6, 7), _both(3, 2, 1), -2),
-]
-
-_PADDING = [
-    Case("only_before_padding", "pads one end", (1, 3, 8, 9), Window([Axis(3, 2, 2, 0)] * 2)),
-    Case("only_after_padding", "pads the other", (1, 3, 8, 9), Window([Axis(3, 2, 0, 2)] * 2)),
-    Case("asymmetric", "all four differ", (1, 3, 7, 9), _pair(Axis(4, 2, 3, 1), Axis(5, 1, 2, 4))),
-    Case("padding_just_below_extent", "beyond torch's half", (1, 3, 5, 6), _both(3, 1, 2)),
-    Case("plane_smaller_than_kernel", "all is border", (1, 3, 3, 2), _both(5, 1, 4)),
-    Case("border_everywhere", "no window is whole", (1, 3, 2, 2), _both(3, 1, 1)),
-    Case("same_even_kernel", "the odd one at the end", (1, 3, 7, 8), Window([Axis.same(2)] * 2)),
-    Case("same_strided", "depends on n", (1, 3, 8, 9), Window([Axis.same(3, 2)] * 2)),
-    Case("same_dilated", "no stride", (1, 3, 9, 8), Window([Axis.same(3, dilation=2)] * 2)),
-    Case("same_stride_beyond_kernel", "no padding", (1, 3, 8, 9), Window([Axis.same(2, 4)] * 2)),
-    Case(
-        "padding_of_the_extent",
-        "window 0 would hold padding alone",
-        (1, 3, 8, 8),
-        _pair(Axis(3), Axis(3, 1, 3, 0)),
-        refused=r"axis 1 \(width\): padding 3 leaves window 0 without an element "
-        r"\(kernel 3, dilation 1\)",
-    ),
-]
-
-_DILATION = [
-    Case("dilated", "taps apart", (1, 3, 9, 20), _both(3, 1, 2, 2)),
-    Case("dilated_stride_shares_factor", "odd inputs unread", (1, 3, 9, 12), _both(3, 2, 2, 2)),
-    Case("dilated_stride_coprime", "every input read", (1, 3, 13, 17), _both(3, 2, 2, 3)),
-    Case("dilated_beyond_input", "middle windows empty", (1, 3, 3, 4), _both(2, 1, 4, 5)),
-    Case(
-        "dilated_beyond_row_only",
-        "empty along one axis, which empties the window",
-        (1, 3, 9, 3),
-        _pair(Axis(3, 1, 1, 1), Axis(2, 1, 4, 4, 6)),
-    ),
-    Case("dilated_ceil", "the overhang dilated", (1, 3, 10, 12), _both(3, 3, 1, 2, True)),
-]
-
-_CEIL = [
-    Case("ceil_overhang", "the last window hangs over", (1, 3, 8, 10), _both(3, 2, ceil=True)),
-    Case("ceil_overhang_padded", "padding, then overhang", (1, 3, 8, 7), _both(4, 3, 1, ceil=True)),
-    Case("ceil_fits", "nothing hangs over", (1, 3, 7, 9), _both(3, 2, ceil=True)),
-    Case("ceil_drops_window", "it would start in padding", (1, 3, 3, 5), _both(2, 2, 1, ceil=True)),
-    Case("ceil_longer_than_input", "by less than a stride", (1, 3, 4, 5), _both(6, 3, ceil=True)),
-    Case("ceil_one_axis", "ceil per axis", (1, 3, 8, 8), _pair(Axis(3, 2, ceil=True), Axis(3, 2))),
-    Case("ceil_dilated_empty", "window 0 straddles", (1, 2, 2, 5), _both(2, 3, 2, 4, ceil=True)),
-    Case(
-        "ceil_fewer_than_floor",
-        "only where the padding behind is the extent or more",
-        (1, 3, 4, 4),
-        Window([Axis(2, 2, 0, 2, ceil=True)] * 2),
-        refused=r"axis 0 \(height\): padding 2 leaves the last window without an element "
-        r"\(kernel 2, dilation 1\)",
-    ),
-]
-
-_TOO_LONG = [
-    Case(
-        "window_longer_than_input",
-        "no output at all",
-        (1, 3, 4, 6),
-        _both(5),
-        refused=r"axis 0 \(height\): .*\(kernel 5, dilation 1\) does not fit .* length 4",
-    ),
-    Case(
-        "dilated_longer_than_input",
-        "the extent counts, not the kernel",
-        (1, 3, 9, 6),
-        _both(3, 1, 1, 4),
-        refused=r"axis 1 \(width\): .* extent 9 \(kernel 3, dilation 4\) does not fit .* length 6",
-    ),
-    Case(
-        "ceil_longer_by_a_stride",
-        "ceil mode allows less than a stride",
-        (1, 3, 3, 9),
-        _both(5, 2, ceil=True),
-        refused=r"axis 0 \(height\): .*\(kernel 5, dilation 1\) does not fit .* length 3",
-    ),
-]
-
-CASES: tuple[Case, ...] = tuple(
-    _NETWORKS + _SHAPES + _WINDOWS + _PADDING + _DILATION + _CEIL + _TOO_LONG
-)
-"""Every case that operators are held to, the refused ones included."""
+SHARED: tuple[Case, ...] = tuple(SHARES)
+"""Every case of adaptive windows, which share an input, global ones included."""
 
 BENCHMARKS: tuple[Case, ...] = (
-    Case("big_2x2_s2", "the commonest pool", (32, 64, 112, 112), _both(2, 2)),
-    Case("big_3x3_s1_p1", "more taps than outputs skip", (32, 64, 112, 112), _both(3, 1, 1)),
-    Case("big_3x3_s2_p1", "the stem of ResNet, a batch", (32, 64, 112, 112), _both(3, 2, 1)),
-    Case("big_5x5_s1_p2", "separable passes pay", (32, 64, 112, 112), _both(5, 1, 2)),
-    Case("big_13x13_s1_p6", "running maxima pay", (8, 64, 56, 56), _both(13, 1, 6)),
-    Case("lenet_first", "small planes, few channels", (256, 6, 28, 28), _both(2, 2)),
-    Case("lenet_second", "smaller planes", (256, 16, 10, 10), _both(2, 2)),
-    Case("alexnet_first", "AlexNet, a batch", (32, 96, 55, 55), _both(3, 2)),
-    Case("vgg_first", "the largest pool of VGG-16", (8, 64, 224, 224), _both(2, 2)),
-    Case("squeezenet_first", "one image, ceil mode", (1, 64, 111, 111), _both(3, 2, ceil=True)),
-    Case("inception_branch", "stride 1 on small planes", (16, 192, 28, 28), _both(3, 1, 1)),
-    Case("yolo_spp", "large windows, small planes", (4, 512, 20, 20), _both(13, 1, 6)),
-    Case("resnet_head", "one output a plane", (64, 2048, 7, 7), _both(7)),
-    Case("one_image_stem", "latency: a single image", (1, 64, 112, 112), _both(3, 2, 1)),
-    Case("tiny_call", "nothing but the overhead of a call", (1, 1, 4, 4), _both(2, 2)),
-    Case("dilated_context", "dilated pooling", (8, 64, 64, 64), _both(3, 1, 2, 2)),
+    Case("big_2x2_s2", "the commonest pool", (32, 64, 112, 112), along(2, 2, 2)),
+    Case("big_3x3_s1_p1", "more taps than outputs skip", (32, 64, 112, 112), along(2, 3, 1, 1)),
+    Case("big_3x3_s2_p1", "the stem of ResNet, a batch", (32, 64, 112, 112), along(2, 3, 2, 1)),
+    Case("big_5x5_s1_p2", "separable passes pay", (32, 64, 112, 112), along(2, 5, 1, 2)),
+    Case("big_13x13_s1_p6", "running maxima pay", (8, 64, 56, 56), along(2, 13, 1, 6)),
+    Case("lenet_first", "small planes, few channels", (256, 6, 28, 28), along(2, 2, 2)),
+    Case("lenet_second", "smaller planes", (256, 16, 10, 10), along(2, 2, 2)),
+    Case("alexnet_first", "AlexNet, a batch", (32, 96, 55, 55), along(2, 3, 2)),
+    Case("vgg_first", "the largest pool of VGG-16", (8, 64, 224, 224), along(2, 2, 2)),
+    Case("squeezenet_first", "one image, ceil mode", (1, 64, 111, 111), along(2, 3, 2, ceil=True)),
+    Case("inception_branch", "stride 1 on small planes", (16, 192, 28, 28), along(2, 3, 1, 1)),
+    Case("yolo_spp", "large windows, small planes", (4, 512, 20, 20), along(2, 13, 1, 6)),
+    Case("resnet_head", "one output a plane", (64, 2048, 7, 7), along(2, 7)),
+    Case("one_image_stem", "latency: a single image", (1, 64, 112, 112), along(2, 3, 2, 1)),
+    Case("tiny_call", "nothing but the overhead of a call", (1, 1, 4, 4), along(2, 2, 2)),
+    Case("dilated_context", "dilated pooling", (8, 64, 64, 64), along(2, 3, 1, 2, 2)),
 )
 """The sizes at which time is measured."""
 
 
 def find(name: str) -> Case:
-    """The case of that name, from either table; KeyError lists what there is.
+    """The case of that name, from any table; KeyError lists what there is.
 
     >>> find("lenet_2x2").out_shape
     (2, 6, 14, 14)
     """
-    for case in CASES + BENCHMARKS:
+    every = CASES + SHARED + BENCHMARKS
+    for case in every:
         if case.name == name:
             return case
-    known = ", ".join(case.name for case in CASES + BENCHMARKS)
+    known = ", ".join(case.name for case in every)
     raise KeyError(f"case {name!r}: not known; there are {known}")

@@ -18,8 +18,9 @@ from math import gcd, prod
 from typing import Any
 
 from cenote.field import Field
+from cenote.spans import Spans, refuse_field
 
-__all__ = ["Axis", "Window"]
+__all__ = ["Adaptive", "Axis", "Spans", "Window"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -210,8 +211,57 @@ class Axis:
         return f"Axis({', '.join(shown)})"
 
 
-class Window(tuple[Axis, ...]):
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    """As many windows as there shall be outputs, which share whatever input there is evenly.
+
+    Output ``o`` of ``outputs`` sees the inputs ``floor(o*n/outputs)`` to
+    ``ceil((o + 1)*n/outputs)``; windows overlap by an element where the number of outputs does not
+    divide the length. ``Adaptive(1)`` is one window over everything.
+
+    Raises:
+        TypeError: the number is not an integer.
+        ValueError: it is below 1.
+
+    >>> Adaptive(4).at(12)
+    Axis(kernel=3, stride=3)
+    >>> Adaptive(3).at(5)
+    Spans(starts=(0, 1, 3), stops=(2, 4, 5))
+    """
+
+    outputs: int
+
+    def __post_init__(self) -> None:
+        value = _integer("outputs", self.outputs)
+        if value < 1:
+            raise ValueError(f"outputs = {value}: must be at least 1")
+        object.__setattr__(self, "outputs", value)
+
+    resolved = False
+
+    def at(self, n: int) -> Axis | Spans:
+        """The windows on an input of length ``n``: regular ones where the outputs divide it."""
+        if n % self.outputs == 0:
+            size = n // self.outputs
+            return Axis(size, size)
+        every = range(self.outputs)
+        starts = tuple(o * n // self.outputs for o in every)
+        return Spans(starts, tuple(-(-(o + 1) * n // self.outputs) for o in every))
+
+    def out(self, n: int) -> int:
+        """The number of outputs, whatever the length."""
+        return self.outputs
+
+    @property
+    def field(self) -> Field:
+        """Raises ValueError: what a unit sees depends on the length; call :meth:`at` first."""
+        refuse_field(self)
+
+
+class Window(tuple[Any, ...]):
     """A window over several axes: a tuple of :class:`Axis`, outermost first.
+
+    :class:`Adaptive` axes and :class:`Spans` may stand among them.
 
     Raises:
         TypeError: an element is not an Axis.
@@ -225,11 +275,11 @@ class Window(tuple[Axis, ...]):
 
     __slots__ = ()
 
-    def __new__(cls, axes: Iterable[Axis]) -> Window:
+    def __new__(cls, axes: Iterable[Axis | Adaptive | Spans]) -> Window:
         """A window over ``axes``, outermost first."""
         window = super().__new__(cls, axes)
         for position, axis in enumerate(window):
-            if not isinstance(axis, Axis):
+            if not isinstance(axis, Axis | Adaptive | Spans):
                 raise TypeError(
                     f"window[{position}] = {axis!r}: must be an Axis, not {type(axis).__name__}"
                 )
@@ -244,14 +294,17 @@ class Window(tuple[Axis, ...]):
 
     @property
     def kernel_taps(self) -> int:
-        """The number of taps of the whole window, inside the input or not."""
+        """The number of taps of the whole window, inside the input or not; of the longest one.
+
+        Adaptive axes have none before :meth:`at`.
+        """
         taps = 1
         for axis in self:
             taps *= axis.kernel
         return taps
 
     def at(self, n: Sequence[int]) -> Window:
-        """This window over sizes ``n``, with every "same" padding turned into numbers."""
+        """This window over sizes ``n``: "same" padding in numbers, adaptive axes laid out."""
         return Window(axis.at(length) for axis, length in zip(self, self._sizes(n), strict=True))
 
     def out(self, n: Sequence[int]) -> tuple[int, ...]:
@@ -261,20 +314,21 @@ class Window(tuple[Axis, ...]):
     def taps(self, o: Sequence[int], n: Sequence[int]) -> tuple[range, ...]:
         """The taps of output ``o`` inside the input, one range an axis."""
         return tuple(
-            a.taps(p, length) for a, p, length in zip(self, o, self._sizes(n), strict=True)
+            a.at(length).taps(p, length)
+            for a, p, length in zip(self, o, self._sizes(n), strict=True)
         )
 
     def divisor(self, o: Sequence[int], n: Sequence[int], count_include_pad: bool = False) -> int:
         """How many elements output ``o``'s average counts: the product over the axes."""
         triples = zip(self, o, self._sizes(n), strict=True)
-        return prod(axis.divisor(p, length, count_include_pad) for axis, p, length in triples)
+        return prod(a.at(length).divisor(p, length, count_include_pad) for a, p, length in triples)
 
     def crop(
         self, o0: Sequence[int], o1: Sequence[int], n: Sequence[int]
     ) -> tuple[tuple[slice, ...], Window]:
         """The input block that the output block ``o0`` to ``o1`` needs, and the window on it."""
         quads = zip(self, o0, o1, self._sizes(n), strict=True)
-        cut = [axis.crop(first, last, length) for axis, first, last, length in quads]
+        cut = [a.at(length).crop(first, last, length) for a, first, last, length in quads]
         return tuple(part for part, _ in cut), Window(axis for _, axis in cut)
 
     @property
@@ -293,6 +347,8 @@ class Window(tuple[Axis, ...]):
         return f"Window([{', '.join(map(repr, self))}])"
 
     def __str__(self) -> str:
+        if not all(isinstance(axis, Axis) for axis in self):
+            return " by ".join(map(repr, self))
         parts = ["x".join(str(axis.kernel) for axis in self)]
         for name in ("stride", "dilation"):
             values = [getattr(axis, name) for axis in self]

@@ -1,0 +1,94 @@
+"""Powers: ``(sum of f(x)^p / divisor)^(1/p)``, with the size of ``x`` or what exceeds a floor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cenote import _kernels, reference
+from cenote._kernels import Divisor, Sum, flatten, unflatten
+from cenote._ops.eager import differentiable, eager_only, needs_torchs_formulas
+from cenote._ops.linear import linear_transpose
+from cenote._ops.registry import (
+    empty_like,
+    in_layout_of,
+    out_sizes,
+    register,
+    report_reference,
+    sizes_of,
+)
+from cenote.window import Window
+
+__all__ = ["power"]
+
+
+def _sum(p: float, floor: float | None, divisor: Divisor) -> Sum:
+    if floor is not None:
+        return Sum(divisor, None, "raised", p, floor)
+    return Sum(divisor, None, "abs" if p == 1 else "square" if p == 2 else "power", p)
+
+
+def _power_pool(
+    x: Tensor,
+    window: list[int],
+    p: float,
+    floor: float | None,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Tensor:
+    w, divisor = unflatten(window), Divisor(count_include_pad, divisor_override)
+    if _kernels.supports(x):
+        return _kernels.linear(x, w, _sum(p, floor, divisor))
+    report_reference("power", x)
+    return in_layout_of(x, reference.power_pool(x, w, p, floor, *divisor[:2]), w.rank)
+
+
+def _fake_power_pool(x: Tensor, window: list[int], *_: Any) -> Tensor:
+    return empty_like(x, out_sizes(x, unflatten(window)))
+
+
+def _context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, ctx.window, ctx.p, ctx.floor, *ctx.divisor = inputs
+    ctx.save_for_backward(x, output)
+
+
+def _gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    """``f'(x) f(x)^(p-1)`` times what windows give: their gradient times ``y^(1-p)/divisor``."""
+    x, y = ctx.saved_tensors
+    p, w = ctx.p, unflatten(ctx.window)
+    wide = x.double()  # the powers of a float do not overflow there
+    if ctx.floor is None:
+        slope = wide.sign() * torch.where(wide == 0, 1.0, wide.abs()).pow(p - 1)
+    else:
+        slope = (wide >= ctx.floor) * wide.clamp(min=ctx.floor).pow(p - 1)
+    still = y == 0  # of a window without anything the slope is taken as 0
+    turn = torch.where(still, 1.0, y.double()).pow(1 - p)
+    given = torch.where(still, 0.0, grad * turn) if p != 1 else grad.double()
+    n = sizes_of(x, w.rank)
+    back = slope * linear_transpose(given, w, n, Divisor(*ctx.divisor))
+    return back.to(x.dtype), None, None, None, None, None
+
+
+register(
+    "power_pool(Tensor x, int[] window, float p, float? floor, bool count_include_pad,"
+    " int? divisor_override) -> Tensor",
+    _power_pool,
+    _fake_power_pool,
+    (_gradient, _context),
+)
+
+
+def power(x: Tensor, window: Window, p: float, floor: float | None, divisor: Divisor) -> Tensor:
+    """``(sum of f(x)^p / divisor)^(1/p)``: ``f`` is ``abs``, or with a floor ``max(x, floor)``.
+
+    ``(*lead, *n) -> (*lead, *window.out(n))``.
+    """
+    if eager_only(x) and not differentiable(x):
+        return _kernels.linear(x, window, _sum(p, floor, divisor))
+    if needs_torchs_formulas():
+        return reference.power_pool(x, window, p, floor, *divisor[:2])
+    flat = flatten(window)
+    result: Tensor = torch.ops.cenote.power_pool(x, flat, p, floor, *divisor[:2])
+    return result

@@ -1,0 +1,1 @@
+"""The tables behind :mod:`cenote.cases`, by what the windows slide on. Imports no torch."""

@@ -1,0 +1,114 @@
+"""The one operation that all others are names of: a window and a reduction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from cenote import _args, _kernels, reference
+from cenote.functional import _reductions
+from cenote.functional._padding import pad
+from cenote.window import Window
+
+__all__ = ["pool"]
+
+_REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "max": _reductions.maximum,
+    "min": _reductions.minimum,
+    "avg": _reductions.average,
+    "sum": _reductions.total,
+    "lp": _reductions.norm,
+    "logsumexp": _reductions.smooth_maximum,
+    "gem": _reductions.generalized_mean,
+    "median": _reductions.median,
+    "stochastic": _reductions.stochastic,
+    "mixed": _reductions.mixture,
+}
+
+Fold = tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]
+
+
+def pool(x: Tensor, window: Window, reduce: str | Fold = "max", **options: Any) -> Any:
+    """Reduce every position of a window over the last axes of a tensor.
+
+    ``(N, C, *n) -> (N, C, *window.out(n))``, or the same without ``N``; in the layout of ``x``.
+
+    | ``reduce`` | options besides ``padding_mode`` |
+    |---|---|
+    | ``"max"``, ``"min"``, ``"median"`` | ``return_indices=False`` |
+    | ``"avg"`` | ``count_include_pad=True, divisor_override=None, rounding="trunc"`` |
+    | ``"sum"`` | |
+    | ``"lp"`` | ``norm_type=2.0`` |
+    | ``"logsumexp"`` | ``sharpness=1.0, mean=False`` |
+    | ``"gem"`` | ``p=3.0, eps=1e-6`` |
+    | ``"stochastic"`` | ``training=True, generator=None`` |
+    | ``"mixed"`` | ``alpha=0.5, count_include_pad=True`` |
+
+    They mean what they mean in ``max_pool2d``, ``avg_pool2d`` and the others. ``reduce`` may also
+    be a pair of callables on tensors, for any associative operation: ``combine(a, b)``, applied to
+    the elements of each window in row-major order, and ``identity(like)``, which gives what to
+    start from. Such a reduction takes ``cenote.reference``.
+
+    Args:
+        x: the tensor; its last ``window.rank`` axes are pooled.
+        window: the window, outermost axis first.
+        reduce: the reduction's name, or ``(combine, identity)``.
+        options: what the reduction takes, by keyword.
+
+    Raises:
+        TypeError: no tensor, elements that cannot be reduced so, or an option that is not taken.
+        ValueError: an unknown reduction, a wrong number of dimensions, a window that does not fit.
+
+    >>> x = torch.arange(16.0).reshape(1, 4, 4)
+    >>> pool(x, Window([Axis(2, 2), Axis(2, 2)]))
+    tensor([[[ 5.,  7.],
+             [13., 15.]]])
+    >>> pool(x, Window([Axis(2, 2), Axis(2, 2)]), (torch.mul, torch.ones_like))
+    tensor([[[    0.,   252.],
+             [11232., 23100.]]])
+    """
+    if not isinstance(window, Window):
+        raise TypeError(f"pool: window: must be a cenote.Window, not {type(window).__name__}")
+    _args.check_window("pool", window)
+    if isinstance(reduce, tuple):
+        _check_options("a pair of callables", _fold, options)
+        return _fold("pool", x, window, reduce, **options)
+    if not isinstance(reduce, str) or reduce not in _REDUCTIONS:
+        raise ValueError(
+            f"pool: reduce = {reduce!r}: must be one of {', '.join(_REDUCTIONS)}, or a pair of"
+            " callables"
+        )
+    reduction = _REDUCTIONS[reduce]
+    _check_options(repr(reduce), reduction, options)
+    return reduction("pool", x, window, **options)
+
+
+def _check_options(reduce: str, reduction: Callable[..., Any], options: dict[str, Any]) -> None:
+    taken = reduction.__kwdefaults__ or {}
+    for name in options:
+        if name not in taken:
+            raise TypeError(
+                f"pool: {name}: reduce = {reduce} does not take it, but {', '.join(taken)}"
+            )
+
+
+def _fold(
+    op: str, x: Tensor, window: Window, reduce: Fold, *, padding_mode: str = "identity"
+) -> Tensor:
+    """A reduction of the caller's own."""
+    if len(reduce) != 2 or not all(map(callable, reduce)):
+        raise TypeError(
+            f"{op}: reduce = {reduce!r}: as a pair it is (combine, identity), callables"
+        )
+    _reductions.prepare(op, x, window, padding_mode)
+    padded, bare = (x, window) if padding_mode == "identity" else pad(op, x, window, padding_mode)
+    result = reference.fold_pool(padded, bare, *reduce)
+    lead = x.dim() - window.rank
+    sizes = (*x.shape[:lead], *bare.out(padded.shape[lead:]))
+    if tuple(result.shape) != sizes:
+        raise ValueError(
+            f"{op}: reduce: gave the shape {tuple(result.shape)} for outputs of shape {sizes}"
+        )
+    return result.contiguous(memory_format=_kernels.memory_format(x, window.rank))
