@@ -182,7 +182,7 @@ def integers(
     """
     written = value if given is None else given
     several = isinstance(value, list | tuple)
-    if several and len(value) not in (1, rank):
+    if several and len(value) != 1 and len(value) != rank:
         raise ValueError(f"{op}: {name} = {written}: needs one integer or {rank}, not {len(value)}")
     found = []
     for item in value if several else (value,):

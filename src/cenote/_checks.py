@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cenote import _kernels
 from cenote._args import axis_name, axis_names, check_magnitude, integer
 from cenote.window import Axis, Spans, Window
 
@@ -28,6 +29,7 @@ __all__ = [
     "check_number",
     "check_pads",
     "check_per_plane",
+    "check_places",
     "check_sharpness",
     "check_tensor",
 ]
@@ -202,6 +204,16 @@ def check_indices(op: str, x: Tensor, indices: Any) -> None:
     if indices.shape != x.shape:
         raise ValueError(
             f"{op}: indices: shape {tuple(indices.shape)} must be the input's, {tuple(x.shape)}"
+        )
+
+
+def check_places(op: str, indices: Tensor, n: Sequence[int]) -> None:
+    """Refuse indices outside planes of sizes ``n``; -1 is nowhere, and allowed."""
+    stray = _kernels.first_stray(indices, n)
+    if stray is not None:
+        raise ValueError(
+            f"{op}: indices: {stray} must be -1 or lie in a plane of {'x'.join(map(str, n))}"
+            " elements"
         )
 
 

@@ -137,7 +137,7 @@ def _ends(window: Window) -> list[list[int]]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _recipe(window: Window, n: torch.Size, inner: int, dtype: torch.dtype) -> _native.Pool:
+def recipe(window: Window, n: torch.Size, inner: int, dtype: torch.dtype) -> _native.Pool:
     """The recipe of a selecting reduction, and of logsumexp."""
     at, size = window.at(n), tap_type(window, dtype).itemsize
     return _native.Pool(flatten(at), _ends(at), list(n), inner, _TYPES[dtype], size)
@@ -154,7 +154,7 @@ class Sum(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def _sum_recipe(
+def sum_recipe(
     window: Window, n: torch.Size, inner: int, dtype: torch.dtype, what: Sum
 ) -> _native.Pool:
     at, (include, override, rounding) = window.at(n), what.divisor
@@ -198,7 +198,7 @@ def select(x: Tensor, window: Window, reduce: str, keep: bool) -> tuple[Tensor, 
     """The selected elements and, with ``keep``, their tap numbers, in the layout of ``x``."""
     rank = len(window)
     seen = Layout.of(x, rank)
-    pool = _recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype)
+    pool = recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype)
     sizes = pool.out
     out = seen.empty(sizes, x.dtype)
     taps = seen.empty(sizes, tap_type(window, x.dtype)) if keep else None
@@ -215,7 +215,7 @@ def select_backward(grad: Tensor, taps: Tensor, window: Window, n: torch.Size) -
     grad = seen.like(grad)
     to = seen.empty(list(n), grad.dtype)
     if to.numel():
-        pool = _recipe(window, n, seen.inner or 1, grad.dtype)
+        pool = recipe(window, n, seen.inner or 1, grad.dtype)
         call = _call("backward of select", grad)
         given = seen.tensor.data_ptr()
         pool.select_backward(call, seen.outer, grad.data_ptr(), given, to.data_ptr())
@@ -229,7 +229,7 @@ def pick(x: Tensor, taps: Tensor, window: Window) -> Tensor:
     x = seen.like(x)
     out = seen.empty(list(_sizes(taps, rank)), x.dtype)
     if out.numel():
-        pool = _recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype)
+        pool = recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype)
         given = seen.tensor.data_ptr()
         pool.pick(_call("pick", x), seen.outer, x.data_ptr(), given, out.data_ptr())
     return out
@@ -241,7 +241,7 @@ def tap_indices(taps: Tensor, window: Window, n: torch.Size, dtype: torch.dtype)
     seen = Layout.of(taps, rank)
     out = seen.empty(list(_sizes(taps, rank)), torch.int64)
     if out.numel():
-        pool = _recipe(window, n, seen.inner or 1, dtype)
+        pool = recipe(window, n, seen.inner or 1, dtype)
         call = call_with(options.current())
         pool.indices(call, seen.outer, seen.tensor.data_ptr(), out.data_ptr())
     return out
@@ -254,7 +254,7 @@ def linear(x: Tensor, window: Window, what: Sum) -> Tensor:
     """Every window added up as ``what`` says, in the layout of ``x``."""
     rank = len(window)
     seen = Layout.of(x, rank)
-    pool = _sum_recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype, what)
+    pool = sum_recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype, what)
     out = seen.empty(pool.out, x.dtype)
     if out.numel():
         name = "weighted sum" if what.weights else "sum" if what.map == "plain" else "power"
@@ -267,7 +267,7 @@ def linear_backward(grad: Tensor, window: Window, n: torch.Size, what: Sum) -> T
     seen = Layout.of(grad, len(window))
     to = seen.empty(list(n), grad.dtype)
     if to.numel():
-        pool = _sum_recipe(window, n, seen.inner or 1, grad.dtype, what)
+        pool = sum_recipe(window, n, seen.inner or 1, grad.dtype, what)
         call = _call("backward of sum", grad)
         pool.sum_backward(call, seen.outer, seen.tensor.data_ptr(), to.data_ptr())
     return to
@@ -280,7 +280,7 @@ def logsumexp(x: Tensor, window: Window, sharpness: float) -> Tensor:
     """``log(sum(exp(sharpness*x)))/sharpness`` of every window, in the layout of ``x``."""
     rank = len(window)
     seen = Layout.of(x, rank)
-    pool = _recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype)
+    pool = recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype)
     out = seen.empty(pool.out, x.dtype)
     if out.numel():
         call, given = _call("logsumexp", x), seen.tensor.data_ptr()
@@ -311,7 +311,7 @@ def _shared_out(
     backward = what.startswith("backward")
     to = seen.empty(list(_sizes(x if backward else y, rank)), x.dtype)
     if to.numel() and y.numel():
-        pool = _recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype)
+        pool = recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype)
         run = _native.log_sum_exp_backward if backward else _native.log_sum_exp_shares
         addresses = (t.data_ptr() for t in (seen.tensor, y, given, to))
         run(pool, _call(what, x), seen.outer, sharpness, *addresses)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from cenote import _kernels
+from cenote import _kernels, _onnx
 
 __all__ = ["differentiable", "eager_only", "needs_torchs_formulas", "transformed"]
 
@@ -27,7 +27,10 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def eager_only(x: Tensor) -> bool:
-    """Whether nothing but numbers is asked of a call on ``x``: no tracing, mode or transform."""
+    """Whether nothing but numbers is asked of a call on ``x``: no tracing, mode or transform.
+
+    Autocast is no condition: on the CPU it leaves the element type of pooling alone.
+    """
     return (
         not torch.compiler.is_compiling()
         and _guards_known
@@ -38,7 +41,6 @@ def eager_only(x: Tensor) -> bool:
         and _dispatch_modes() == 0
         and not _function_mode()
         and _tracing_state() is None
-        and not torch.is_autocast_enabled("cpu")
         and not _profiling()
         and not x.is_neg()
     )
@@ -59,7 +61,7 @@ def needs_torchs_formulas() -> bool:
 
     A registered formula yields zero tangents there, or an error. vmap alone keeps the operators.
     """
-    if forward_ad._current_level >= 0:
+    if forward_ad._current_level >= 0 or _onnx.exporting():
         return True
     if torch.compiler.is_compiling() or not transformed():
         return False

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cenote import _kernels, reference
+from cenote import _kernels, _onnx, reference
 from cenote._kernels import Divisor, Sum, Weights, flatten, unflatten
 from cenote._ops.eager import differentiable, eager_only, needs_torchs_formulas
 from cenote._ops.registry import (
@@ -147,6 +147,8 @@ def linear(x: Tensor, window: Window, divisor: Divisor, weights: Weights | None 
         if differentiable(x):
             return _Linear.apply(x, window, what)  # type: ignore[no-any-return, no-untyped-call]
         return _kernels.linear(x, window, what)
+    if _onnx.exporting():
+        return _onnx.linear(x, window, divisor, weights)
     if needs_torchs_formulas():
         return reference.linear_pool(x, window, *divisor, weights=weights)
     result: Tensor = torch.ops.cenote.linear_pool(x, flatten(window), *divisor, _flat(weights))

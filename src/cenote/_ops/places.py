@@ -121,6 +121,8 @@ def fractional(
 
     ``(*lead, *n) -> (*lead, *outputs)`` twice; ``samples``: ``(*lead, rank)`` in [0, 1).
     """
+    if needs_torchs_formulas():
+        return reference.fractional_pool(x, kernel, outputs, samples)
     n = sizes_of(x, len(kernel))
     starts = torch.cat(reference.fractional_starts(samples, n, outputs, kernel), -1)
     places = torch.ops.cenote.fractional_places(x.detach(), starts, list(outputs), list(kernel))

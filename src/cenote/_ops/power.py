@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cenote import _kernels, reference
+from cenote import _kernels, _onnx, reference
 from cenote._kernels import Divisor, Sum, flatten, unflatten
 from cenote._ops.eager import differentiable, eager_only, needs_torchs_formulas
 from cenote._ops.linear import linear_transpose
@@ -59,7 +59,9 @@ def _gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     x, y = ctx.saved_tensors
     p, w = ctx.p, unflatten(ctx.window)
     wide = x.double()  # the powers of a float do not overflow there
-    if ctx.floor is None:
+    if ctx.floor is None and p == 2:
+        slope = wide
+    elif ctx.floor is None:
         slope = wide.sign() * torch.where(wide == 0, 1.0, wide.abs()).pow(p - 1)
     else:
         slope = (wide >= ctx.floor) * wide.clamp(min=ctx.floor).pow(p - 1)
@@ -87,6 +89,8 @@ def power(x: Tensor, window: Window, p: float, floor: float | None, divisor: Div
     """
     if eager_only(x) and not differentiable(x):
         return _kernels.linear(x, window, _sum(p, floor, divisor))
+    if _onnx.exporting():
+        return _onnx.power(x, window, p, floor, divisor)
     if needs_torchs_formulas():
         return reference.power_pool(x, window, p, floor, *divisor[:2])
     flat = flatten(window)

@@ -91,7 +91,7 @@ def register(
 ) -> None:
     """Register ``cenote::<schema>``.
 
-    ``rank_of`` tells from what follows the tensors how many of their last axes are not leading ones.
+    ``rank_of`` tells from what follows the tensors how many of their axes are no leading ones.
     """
     name = schema.split("(")[0]
     _library.define(schema, tags=(torch.Tag.pt2_compliant_tag,))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cenote import _kernels, reference
+from cenote import _kernels, _onnx, reference
 from cenote._kernels import flatten, no_tap, tap_type, unflatten
 from cenote._ops.eager import differentiable, eager_only, needs_torchs_formulas, transformed
 from cenote._ops.registry import (
@@ -194,6 +194,8 @@ def select(x: Tensor, window: Window, reduce: str, indices: bool) -> Tensor | tu
         return values, _kernels.tap_indices(taps, window, n, x.dtype)
     flat, n = flatten(window), sizes_of(x, len(window))
     floats = x.dtype.is_floating_point
+    if _onnx.exporting():
+        return _onnx.select(x, window, reduce, indices)
     if needs_torchs_formulas():
         return _select_by_index(x, window, reduce, indices)
     # Under vmap a wrapper does not say whether what it wraps is to be differentiated.

@@ -1,7 +1,7 @@
 """logsumexp: ``y = log(sum(exp(s*x)))/s`` over windows.
 
-An element's share in its window is ``exp(s*(x - y))``. The gradient goes by shares; with the adjoint
-of that, three operators are closed under differentiation.
+An element's share in its window is ``exp(s*(x - y))``. The gradient goes by shares; with the
+adjoint of that, three operators are closed under differentiation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cenote import _kernels, reference
+from cenote import _kernels, _onnx, reference
 from cenote._kernels import flatten, unflatten
 from cenote._ops.eager import differentiable, eager_only, needs_torchs_formulas
 from cenote._ops.registry import empty_like, in_layout_of, out_sizes, register, report_reference
@@ -126,6 +126,8 @@ def logsumexp(x: Tensor, window: Window, sharpness: float) -> Tensor:
     """
     if eager_only(x) and not differentiable(x):
         return _kernels.logsumexp(x, window, sharpness)
+    if _onnx.exporting():
+        return _onnx.logsumexp(x, window, sharpness)
     if needs_torchs_formulas():
         return reference.logsumexp_pool(x, window, sharpness)
     result: Tensor = torch.ops.cenote.logsumexp_pool(x, flatten(window), sharpness)

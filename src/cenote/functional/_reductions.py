@@ -238,7 +238,10 @@ def stochastic(
     if training:
         lead = x.dim() - window.rank
         sizes = (*x.shape[:lead], *window.out(x.shape[lead:]))
-        draws = torch.rand(sizes, generator=generator, dtype=widen(x).dtype, device=x.device)
+        kind: Any = {"dtype": widen(x).dtype, "device": x.device}
+        if generator is not None:  # with one, even None, torch takes no symbolic sizes
+            kind["generator"] = generator
+        draws = torch.rand(sizes, **kind)
         return _pick(x, reference.stochastic_taps(x, window, draws), window)[0]
     positive = widen(x).relu()
     share = _ops.linear(positive, window, _SUM)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -46,7 +45,7 @@ def _max_unpool(
         kernel_size: the size of the pooling window; with dilation, its extent.
         stride: how far it moved on; None is ``kernel_size``.
         padding: what lay around the planes.
-        output_size: the planes' sizes, where several have the same outputs.
+        output_size: the planes' sizes, or the whole tensor's, where several have the same outputs.
 
     Raises:
         TypeError: no tensors, or arguments that are not integers.
@@ -59,12 +58,15 @@ def _max_unpool(
     window = _args.pool_window(_op.name, _op.rank, kernel_size, stride, padding)
     _checks.check_tensor(_op.name, input, _op.rank)
     _checks.check_indices(_op.name, input, indices)
-    sizes = _unpooled(_op, input.shape[input.dim() - _op.rank :], window, output_size)
+    sizes = _unpooled(_op, input, window, output_size)
+    if _ops.eager_only(input) and _ops.eager_only(indices):  # else there are no numbers to look at
+        _checks.check_places(_op.name, indices, sizes)
     return _ops.unpool(input, indices, sizes)
 
 
-def _unpooled(op: Op, n: Sequence[int], window: Window, output_size: Any) -> tuple[int, ...]:
-    """The sizes whose pooling gives sizes ``n``: those asked for, or the least without overhang."""
+def _unpooled(op: Op, input: Tensor, window: Window, output_size: Any) -> tuple[int, ...]:
+    """The sizes whose pooling gives the input's: those asked for, or the least that do."""
+    n = input.shape[input.dim() - op.rank :]
     sizes = tuple(
         (length - 1) * axis.stride + axis.extent - sum(axis.padding)
         if axis.resolved
@@ -72,8 +74,9 @@ def _unpooled(op: Op, n: Sequence[int], window: Window, output_size: Any) -> tup
         for length, axis in zip(n, window, strict=True)
     )
     if output_size is not None:
-        whole = isinstance(output_size, list | tuple) and len(output_size) == op.rank + 2
-        spatial = tuple(output_size[2:]) if whole else output_size
+        several = isinstance(output_size, list | tuple)
+        whole = several and len(output_size) in (op.rank + 2, input.dim())  # a tensor's own sizes
+        spatial = tuple(output_size[-op.rank :]) if whole else output_size
         asked = _args.integers(op.name, "output_size", spatial, op.rank)
         for position, (size, axis) in enumerate(zip(sizes, window, strict=True)):
             if not size - axis.stride < asked[position] < size + axis.stride:

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from cenote import _args
-from cenote.functional import _reductions
+from cenote.functional import _plans, _reductions
 from cenote.functional._families import ANY, Family, Op
 
 __all__ = [
@@ -71,9 +71,12 @@ def _select_pool(
     >>> $name(x, 2).flatten()[:2]
     $example
     """
-    window = _args.pool_window(
-        _op.name, _op.rank, kernel_size, stride, padding, dilation, ceil_mode
-    )
+    arguments = (kernel_size, stride, padding, dilation, ceil_mode)
+    if padding_mode == "identity" and not return_indices:
+        planned = _plans.selection(_op, input, arguments)
+        if planned is not None:
+            return planned
+    window = _args.pool_window(_op.name, _op.rank, *arguments)
     return _reductions.select(_op.name, input, window, _op.reduce, return_indices, padding_mode)
 
 
@@ -152,9 +155,12 @@ def _avg_pool1d(
     >>> avg_pool1d(torch.tensor([[1.0, 4.0, 2.0, 0.0]]), 2)
     tensor([[2.5000, 1.0000]])
     """
-    window = _args.pool_window(
-        _op.name, _op.rank, kernel_size, stride, padding, dilation, ceil_mode
-    )
+    arguments = (kernel_size, stride, padding, dilation, ceil_mode)
+    if padding_mode == "identity" and rounding == "trunc" and divisor_override is None:
+        planned = _plans.average(_op, input, arguments, bool(count_include_pad))
+        if planned is not None:
+            return planned
+    window = _args.pool_window(_op.name, _op.rank, *arguments)
     return _reductions.average(
         _op.name,
         input,
@@ -206,9 +212,12 @@ def _avg_pool(
     >>> $name(x, 2).flatten()[:2]
     tensor([2.5000, 1.0000])
     """
-    window = _args.pool_window(
-        _op.name, _op.rank, kernel_size, stride, padding, dilation, ceil_mode
-    )
+    arguments = (kernel_size, stride, padding, dilation, ceil_mode)
+    if padding_mode == "identity" and rounding == "trunc" and divisor_override is None:
+        planned = _plans.average(_op, input, arguments, bool(count_include_pad))
+        if planned is not None:
+            return planned
+    window = _args.pool_window(_op.name, _op.rank, *arguments)
     return _reductions.average(
         _op.name,
         input,

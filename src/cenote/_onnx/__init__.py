@@ -1,0 +1,25 @@
+"""Pooling as standard ONNX nodes: what ``torch.onnx.export`` traces in place of our operators.
+
+While an export runs (:func:`exporting`), each function here stands in for an operator and leaves
+``MaxPool``, ``AveragePool``, ``LpPool``, ``GlobalMaxPool``, ... in the graph, by
+``torch.onnx.ops.symbolic``. That is public, needs nothing but torch until the export itself, and
+nothing that the user passes. The exporter's own table of translations is no alternative: it is
+built before a model is traced, so that filling it would mean to import onnxscript with cenote. The
+price: such a node is a placeholder in torch's graph, and ``verify=True`` compares with zeros.
+
+Five rules make ONNX Runtime's numbers ours:
+
+- No node rounds sizes up. ``ceil`` with the padding ``after`` is no ``ceil`` with the padding
+  ``min(after + stride - 1, extent - 1)``, whatever the length.
+- Runtimes refuse padding of the kernel or more, which dilation allows: a ``Pad`` takes the excess.
+- Dilated and weighted sums are a ``Conv``: ``AveragePool`` has dilations from opset 19 on only.
+- Windows of several lengths, windows that may be empty and element types for which ONNX Runtime has
+  no node are products with constant matrices and maxima of gathered elements, axis by axis.
+- What is left (median, logsumexp, integers of which sums are taken, dynamic sizes where a matrix is
+  needed) are the formulas of :mod:`cenote.reference`, traced.
+"""
+
+from cenote._onnx.frame import exporting
+from cenote._onnx.nodes import linear, logsumexp, power, select
+
+__all__ = ["exporting", "linear", "logsumexp", "power", "select"]

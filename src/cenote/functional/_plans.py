@@ -1,0 +1,98 @@
+"""Plans: a plain call on the same sizes with the same arguments as one before.
+
+On small tensors a call costs more than the work. A plan has the work behind the checks ready: one
+allocation and one call of a kernel are left. It serves contiguous tensors of which no gradient is
+asked, and arguments that are plain integers; every other call goes the ordinary way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cenote import _args, _checks, _kernels, options
+from cenote._kernels import Divisor, Sum
+from cenote._ops import eager_only
+from cenote.functional._families import Op
+
+__all__ = ["average", "selection"]
+
+Arguments = tuple[Any, Any, Any, Any, bool]
+"""Kernel, stride, padding, dilation, ceil mode."""
+
+_Plan = tuple[torch.Size, Callable[..., None], tuple[Any, ...]]
+
+_MOST = 1024
+_plans: dict[Any, _Plan] = {}
+
+
+def _eligible(x: Tensor, arguments: Arguments) -> bool:
+    kernel_size, stride, padding, dilation, _ = arguments
+    return (
+        type(kernel_size) is int  # True and 1.0 equal 1 as keys, and must not be taken for it
+        and (stride is None or type(stride) is int)
+        and type(padding) is int
+        and type(dilation) is int
+        and eager_only(x)
+        and not (x.requires_grad and torch.is_grad_enabled())
+        and x.is_contiguous()
+    )
+
+
+def selection(op: Op, x: Tensor, arguments: Arguments) -> Tensor | None:
+    """The greatest or least elements by a plan; None where the ordinary way has to be gone."""
+    if not _eligible(x, arguments):
+        return None
+    knobs = options.current()
+    plan = _plans.get((op, arguments, x.shape, x.dtype))
+    if plan is None or knobs.verbose:
+        plan = _keep(op, x, arguments, None)
+        if plan is None:
+            return None
+    sizes, select, rest = plan
+    out = x.new_empty(sizes)
+    select(_kernels.call_with(knobs), *rest, x.data_ptr(), out.data_ptr(), 0)
+    return out
+
+
+def average(op: Op, x: Tensor, arguments: Arguments, include: bool) -> Tensor | None:
+    """Averages, with or without padding in the divisor, by a plan; None as above."""
+    if not _eligible(x, arguments):
+        return None
+    knobs = options.current()
+    plan = _plans.get((op, arguments, x.shape, x.dtype, include))
+    if plan is None or knobs.verbose:
+        plan = _keep(op, x, arguments, include)
+        if plan is None:
+            return None
+    sizes, add_up, rest = plan
+    out = x.new_empty(sizes)
+    add_up(_kernels.call_with(knobs), *rest, x.data_ptr(), out.data_ptr())
+    return out
+
+
+def _keep(op: Op, x: Tensor, arguments: Arguments, include: bool | None) -> _Plan | None:
+    """Make a plan, unless there is nothing to do or something to say."""
+    window = _args.pool_window(op.name, op.rank, *arguments)
+    _checks.check_input(op.name, x, window)
+    if include is not None:
+        _checks.check_not_bool(op.name, x, "average")
+    lead, n = x.shape[: x.dim() - op.rank], x.shape[x.dim() - op.rank :]
+    if x.numel() == 0 or options.current().verbose:
+        return None
+    plan: _Plan
+    sizes, outer = torch.Size((*lead, *window.out(n))), lead.numel()
+    key: tuple[Any, ...] = (op, arguments, x.shape, x.dtype)
+    if include is None:
+        pool = _kernels.recipe(window, n, 1, x.dtype)
+        plan = sizes, pool.select, (op.reduce, outer)
+    else:
+        pool = _kernels.sum_recipe(window, n, 1, x.dtype, Sum(Divisor(include)))
+        plan, key = (sizes, pool.sum, (outer,)), (*key, include)
+    if len(_plans) >= _MOST:
+        _plans.clear()
+    _plans[key] = plan
+    return plan
