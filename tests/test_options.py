@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import cenote
-from cenote import _native
+from cenote import _kernels, _native
 from cenote.options import Options, current, from_environment
 
 
@@ -64,9 +64,10 @@ def test_a_wrong_variable_is_named(variable, value):
         from_environment({variable: value})
 
 
-def test_verbose_says_which_kernel_ran_and_why(capfd):
+def test_verbose_says_which_kernel_ran_and_why(capfd, monkeypatch):
     with cenote.options(verbose=True, isa="scalar", threads=1):
         cenote.max_pool2d(torch.zeros(1, 2, 4, 4), 2)
+        monkeypatch.setattr(_kernels, "supports", lambda x: False)
         cenote.max_pool2d(torch.zeros(1, 2, 4, 4, dtype=torch.int32), 2)
     native, reference = capfd.readouterr().err.splitlines()
     assert native == "cenote: max f32 1x2x4x4: native kernel, scalar; up to 1 threads"

@@ -7,6 +7,7 @@ lengths; and maxima one gather and one reduction.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce as fold
 
 import torch
 from torch import Tensor
@@ -24,16 +25,16 @@ def multiplied(
     """The weighted sums of a window over their divisors: ``(*lead, *n) -> (*lead, *out)``."""
     lead = x.dim() - window.rank
     sizes = tuple(x.shape[lead:])
-    for position, (axis, n) in enumerate(zip(window.at(sizes), sizes, strict=True)):
+    for dim, (axis, n) in enumerate(zip(window.at(sizes), sizes, strict=True), lead):
         matrix = [[0.0] * n for _ in range(axis.out(n))]
         for o, row in enumerate(matrix):
             share = 1.0
             if divisor.override is None:
                 share = 1 / max(1, axis.divisor(o, n, divisor.count_include_pad))
             for k, i in zip(axis.taps(o, n), axis.inputs(o, n), strict=True):
-                row[i] = share * (1.0 if weights is None else weights[position][k])
+                row[i] = share * (1.0 if weights is None else weights[dim - lead][k])
         columns = torch.tensor(matrix, dtype=x.dtype).T
-        x = (x.movedim(lead + position, -1) @ columns).movedim(-1, lead + position)
+        x = (x.movedim(dim, -1) @ columns).movedim(-1, dim)
     return x if divisor.override is None else x / divisor.override
 
 
@@ -44,15 +45,15 @@ def reduced(x: Tensor, window: Window, reduce: str) -> Tensor:
     """
     lead = x.dim() - window.rank
     sizes = tuple(x.shape[lead:])
-    occupied = torch.ones((), dtype=torch.bool)
-    for position, (axis, n) in enumerate(zip(window.at(sizes), sizes, strict=True)):
+    occupied = []
+    for dim, (axis, n) in enumerate(zip(window.at(sizes), sizes, strict=True), lead):
         reads = [list(axis.inputs(o, n)) for o in range(axis.out(n))]
-        occupied = occupied[..., None] & torch.tensor([len(row) > 0 for row in reads])
+        occupied.append([len(row) > 0 for row in reads])
         most = max(map(len, reads))
         filled = [row + [row[-1] if row else 0] * (most - len(row)) for row in reads]
-        index = torch.tensor(filled).flatten()
-        dim = lead + position
-        laid = x.index_select(dim, index).unflatten(dim, (len(reads), most))
+        laid = x.index_select(dim, torch.tensor(filled).flatten()).unflatten(dim, (-1, most))
         x = laid.amax(dim + 1) if reduce == "max" else laid.amin(dim + 1)
-    blank = torch.tensor(reference.identity(reduce, x.dtype), dtype=x.dtype)
-    return torch.where(occupied, x, blank)
+    if all(map(all, occupied)):
+        return x
+    mask = fold(lambda a, b: a[..., None] & b, map(torch.tensor, occupied))
+    return torch.where(mask, x, reference.identity(reduce, x.dtype))

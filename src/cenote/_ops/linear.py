@@ -18,6 +18,7 @@ from cenote._ops.registry import (
     empty_like,
     in_layout_of,
     out_sizes,
+    plain,
     register,
     report_reference,
     sizes_of,
@@ -168,6 +169,6 @@ def linear_transpose(
     if needs_torchs_formulas():
         return reference.linear_pool_backward(grad, window, n, *divisor, weights=weights)
     result: Tensor = torch.ops.cenote.linear_pool_backward(
-        grad, flatten(window), n, *divisor, _flat(weights)
+        grad, flatten(window), plain(n), *divisor, _flat(weights)
     )
     return result

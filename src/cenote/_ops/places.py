@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cenote import _kernels, reference
 from cenote._ops.eager import needs_torchs_formulas
-from cenote._ops.registry import empty_like, in_layout_of, register, sizes_of
+from cenote._ops.registry import empty_like, in_layout_of, plain, register, sizes_of
 
 __all__ = ["fractional", "pick", "unpool"]
 
@@ -110,7 +110,7 @@ def unpool(x: Tensor, indices: Tensor, n: Sequence[int]) -> Tensor:
     """
     if needs_torchs_formulas():
         return reference.unpool(x, indices, n)
-    result: Tensor = torch.ops.cenote.put_places(x, indices, n, False)
+    result: Tensor = torch.ops.cenote.put_places(x, indices, plain(n), False)
     return result
 
 

@@ -11,7 +11,15 @@ from torch import Tensor
 from cenote import _kernels, options
 from cenote.window import Window
 
-__all__ = ["empty_like", "in_layout_of", "out_sizes", "register", "report_reference", "sizes_of"]
+__all__ = [
+    "empty_like",
+    "in_layout_of",
+    "out_sizes",
+    "plain",
+    "register",
+    "report_reference",
+    "sizes_of",
+]
 
 _library = torch.library.Library("cenote", "DEF")
 
@@ -19,6 +27,11 @@ _library = torch.library.Library("cenote", "DEF")
 def sizes_of(x: Tensor, rank: int) -> torch.Size:
     """The sizes of the axes that a window slides on."""
     return x.shape[x.dim() - rank :]
+
+
+def plain(n: Sequence[Any]) -> list[Any]:
+    """Sizes that an operator takes: while ``torch.jit.trace`` records, they are tensors."""
+    return [int(length) for length in n] if torch.jit.is_tracing() else list(n)
 
 
 def out_sizes(x: Tensor, window: Window) -> tuple[int, ...]:
