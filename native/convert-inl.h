@@ -129,6 +129,7 @@ void write_row(const void* from, void* to, Index count, const Conversion& conver
   CENOTE_ROW(kU8, std::uint8_t, kLaneI64, Index, kPlain, kPlain)            \
   CENOTE_ROW(kI16, std::int16_t, kLaneI64, Index, kPlain, kPlain)           \
   CENOTE_ROW(kI32, std::int32_t, kLaneI64, Index, kPlain, kPlain)           \
+  CENOTE_ROW(kBool, std::uint8_t, kLaneI64, Index, kPlain, kPlain)          \
   CENOTE_POWERS(kF32, float)                                                \
   CENOTE_POWERS(kBF16, BF16)                                                \
   CENOTE_POWERS(kF16, F16)                                                  \

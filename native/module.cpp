@@ -96,17 +96,21 @@ void bind_pool(nb::module_& m) {
              const TapType tap = tap_bytes == 1 ? kTap8 : tap_bytes == 2 ? kTap16 : kTap32;
              new (self) Pool(axes(window), spans(ends), n, inner, type_of(type), tap, std::nullopt);
            })
-      .def_static(
-          "linear",
-          [](const std::vector<Index>& window, const std::vector<std::vector<Index>>& ends,
-             const std::vector<Index>& n, Index inner, const std::string& type,
-             bool count_include_pad, std::optional<Index> divisor_override, bool half_even,
-             const std::string& map, double p, double floor,
-             const std::vector<std::vector<double>>& weights) {
-            const Pool::Linear linear = {
-                count_include_pad, divisor_override, half_even, map_of(map), p, floor, weights};
-            return Pool(axes(window), spans(ends), n, inner, type_of(type), kTap8, linear);
-          })
+      .def_static("linear",
+                  [](const std::vector<Index>& window, const std::vector<std::vector<Index>>& ends,
+                     const std::vector<Index>& n, Index inner, const std::string& type,
+                     bool count_include_pad, std::optional<Index> divisor_override,
+                     const std::string& rounding, const std::string& map, double p, double floor,
+                     const std::vector<std::vector<double>>& weights) {
+                    Pool::Linear linear = {};
+                    linear.count_include_pad = count_include_pad;
+                    linear.override = divisor_override;
+                    linear.half_even = rounding == "half_even";
+                    linear.wide = rounding == "int64";
+                    linear.map = map_of(map), linear.p = p, linear.floor = floor;
+                    linear.weights = weights;
+                    return Pool(axes(window), spans(ends), n, inner, type_of(type), kTap8, linear);
+                  })
       .def_prop_ro("out", &Pool::out)
       .def(
           "select",

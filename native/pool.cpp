@@ -123,6 +123,7 @@ Pool::Pool(std::vector<Axis> window, std::vector<Spans> spans, std::vector<Index
   const bool small = kGreatest[type] > 0 && taps <= kExactInFloat / kGreatest[type] &&
                      std::abs(linear_->override.value_or(0)) <= kExactInFloat;
   lane_ = type == kF64 || linear_->map != kPlain ? kLaneF64
+          : linear_->wide && integral(type)      ? kLaneI64
           : !integral(type) || small             ? kLaneF32
                                                  : kLaneI64;
   set_divisors();
@@ -314,6 +315,7 @@ void Pool::linear(const How& how, Index outer, const void* in, void* out) const 
           rounded                                             ? kHalfEven
           : map == kSquare || map == kPower || map == kRaised ? kRoot
                                                               : kPlain);
+  if (linear_->wide && integral(type_)) t.write = nullptr, t.output_bytes = kElementBytes[kI64];
   const Kernel* kernels = linear_->weights.empty() ? how.kernels.mean : how.kernels.weighted;
   run(kernels[lane_], t, outer * geometry_.out[0], bytes(outer), how.threads);
 }

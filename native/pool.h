@@ -29,6 +29,7 @@ class Pool {
     bool count_include_pad = true;
     std::optional<Index> override;
     bool half_even = false;
+    bool wide = false;  // whether integers come out as 64 bits, whatever they went in as
     Map map = kPlain;
     double p = 1, floor = 0;
     std::vector<std::vector<double>> weights;  // one list an axis, or none

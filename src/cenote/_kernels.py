@@ -37,7 +37,10 @@ Weights = tuple[tuple[float, ...], ...]
 
 
 class Divisor(NamedTuple):
-    """What sums are divided by, and how integers are: ``"trunc"`` or ``"half_even"``."""
+    """What sums are divided by, and how quotients of integers are rounded.
+
+    ``"trunc"`` or ``"half_even"``; ``"int64"`` truncates too, and gives int64 whatever went in.
+    """
 
     count_include_pad: bool = True
     override: int | None = None
@@ -160,7 +163,7 @@ def sum_recipe(
     at, (include, override, rounding) = window.at(n), what.divisor
     return _native.Pool.linear(
         flatten(at), _ends(at), list(n), inner, _TYPES[dtype], include, override,
-        rounding == "half_even", what.map, what.p, what.floor, list(map(list, what.weights or ())),
+        rounding, what.map, what.p, what.floor, list(map(list, what.weights or ())),
     )  # fmt: skip
 
 
@@ -250,12 +253,18 @@ def tap_indices(taps: Tensor, window: Window, n: torch.Size, dtype: torch.dtype)
 # Linear reductions, and powers of them.
 
 
+def sum_type(dtype: torch.dtype, divisor: Divisor) -> torch.dtype:
+    """The type of the sums of elements of a type."""
+    wide = divisor.rounding == "int64" and not dtype.is_floating_point
+    return torch.int64 if wide else dtype
+
+
 def linear(x: Tensor, window: Window, what: Sum) -> Tensor:
     """Every window added up as ``what`` says, in the layout of ``x``."""
     rank = len(window)
     seen = Layout.of(x, rank)
     pool = sum_recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype, what)
-    out = seen.empty(pool.out, x.dtype)
+    out = seen.empty(pool.out, sum_type(x.dtype, what.divisor))
     if out.numel():
         name = "weighted sum" if what.weights else "sum" if what.map == "plain" else "power"
         pool.sum(_call(name, x), seen.outer, seen.tensor.data_ptr(), out.data_ptr())

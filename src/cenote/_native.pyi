@@ -33,7 +33,7 @@ class Pool:
         type: str,
         count_include_pad: bool,
         divisor_override: int | None,
-        half_even: bool,
+        rounding: str,
         map: str,
         p: float,
         floor: float,

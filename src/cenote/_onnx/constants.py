@@ -22,7 +22,10 @@ __all__ = ["multiplied", "reduced"]
 def multiplied(
     x: Tensor, window: Window, divisor: Divisor, weights: Sequence[Sequence[float]] | None
 ) -> Tensor:
-    """The weighted sums of a window over their divisors: ``(*lead, *n) -> (*lead, *out)``."""
+    """The weighted sums of a window over their divisors: ``(*lead, *n) -> (*lead, *out)``.
+
+    Of integers sums alone: where the divisor is 1.
+    """
     lead = x.dim() - window.rank
     sizes = tuple(x.shape[lead:])
     for dim, (axis, n) in enumerate(zip(window.at(sizes), sizes, strict=True), lead):
@@ -33,9 +36,10 @@ def multiplied(
                 share = 1 / max(1, axis.divisor(o, n, divisor.count_include_pad))
             for k, i in zip(axis.taps(o, n), axis.inputs(o, n), strict=True):
                 row[i] = share * (1.0 if weights is None else weights[dim - lead][k])
-        columns = torch.tensor(matrix, dtype=x.dtype).T
-        x = (x.movedim(dim, -1) @ columns).movedim(-1, dim)
-    return x if divisor.override is None else x / divisor.override
+        rows = torch.tensor(matrix, dtype=x.dtype)
+        # as a product of two matrices alone: runtimes stumble over batches of none
+        x = torch.tensordot(x, rows, dims=([dim], [1])).movedim(-1, dim)
+    return x if divisor.override in (None, 1) else x / divisor.override
 
 
 def reduced(x: Tensor, window: Window, reduce: str) -> Tensor:

@@ -31,6 +31,7 @@ _SELECTED = {  # the type in which MaxPool runs, without loss
     torch.int32: torch.float64,
 }
 _REDUCED = {torch.bfloat16: torch.float32, torch.int16: torch.int32, torch.bool: torch.uint8}
+_SUM = Divisor(override=1)
 _SUMMED = (torch.float32, torch.float16, torch.bfloat16)  # in float32, as the kernels do it
 
 
@@ -54,7 +55,7 @@ def _images(x: Tensor, rank: int) -> Tensor:
 
 def _as_given(pooled: Tensor, x: Tensor, rank: int) -> Tensor:
     """A node's output in the type and with the number of axes that ``x`` came with."""
-    return (pooled if x.dim() == rank + 2 else pooled[0]).to(x.dtype)
+    return (pooled if x.dim() == rank + 2 else pooled.squeeze(0)).to(x.dtype)
 
 
 # Selections
@@ -153,11 +154,34 @@ def linear(x: Tensor, window: Window, divisor: Divisor, weights: Weights | None 
         frame = Frame.of(window, n)
         if frame is not None:
             return _as_given(_averaged(wide, frame, divisor, weights), x, rank)
-    if x.dtype.is_floating_point and is_static(n):
+    if not x.dtype.is_floating_point:
+        return _integers(x, window, divisor)
+    if is_static(n):
         wide = x.float() if x.dtype in _SUMMED else x
         return multiplied(wide, window, divisor, weights).to(x.dtype)
     check_lengths(window, n)
     return reference.linear_pool(x, window, *divisor, weights=weights)
+
+
+def _integers(x: Tensor, window: Window, divisor: Divisor) -> Tensor:
+    """Sums and averages of integers; torch's own quotients are translated through floats."""
+    n = x.shape[x.dim() - window.rank :]
+    if is_static(n):
+        total = multiplied(x.long(), window, _SUM, None)
+    else:
+        check_lengths(window, n)
+        laid, inside = reference.windows(x.long(), window)
+        total = torch.where(inside, laid, 0).sum(-1)
+    if divisor.override == 1:
+        return total.to(x.dtype)
+    by = reference.divisors(window, n, *divisor[:2])
+    quotient = _symbolic("Div", (total, by), total.shape[2:])  # toward zero
+    if divisor.rounding == "half_even":
+        rest = total - quotient * by
+        twice = 2 * rest.abs()
+        up = (twice > by.abs()) | ((twice == by.abs()) & (torch.remainder(quotient, 2) == 1))
+        quotient = quotient + torch.where(up, rest.sign() * by.sign(), 0)
+    return quotient.to(x.dtype)
 
 
 def _averaged(x: Tensor, frame: Frame, divisor: Divisor, weights: Weights | None) -> Tensor:

@@ -79,8 +79,11 @@ def _linear_pool_backward(
     return in_layout_of(grad, spread, w.rank)
 
 
-def _fake_linear_pool(x: Tensor, window: list[int], *_: Any) -> Tensor:
-    return empty_like(x, out_sizes(x, unflatten(window)))
+def _fake_linear_pool(
+    x: Tensor, window: list[int], include: bool, override: int | None, rounding: str, *_: Any
+) -> Tensor:
+    dtype = _kernels.sum_type(x.dtype, Divisor(include, override, rounding))
+    return empty_like(x, out_sizes(x, unflatten(window)), dtype)
 
 
 def _fake_linear_pool_backward(
@@ -149,7 +152,8 @@ def linear(x: Tensor, window: Window, divisor: Divisor, weights: Weights | None 
             return _Linear.apply(x, window, what)  # type: ignore[no-any-return, no-untyped-call]
         return _kernels.linear(x, window, what)
     if _onnx.exporting():
-        return _onnx.linear(x, window, divisor, weights)
+        wide = divisor.rounding == "int64" and not x.dtype.is_floating_point
+        return _onnx.linear(x.long() if wide else x, window, divisor, weights)
     if needs_torchs_formulas():
         return reference.linear_pool(x, window, *divisor, weights=weights)
     result: Tensor = torch.ops.cenote.linear_pool(x, flatten(window), *divisor, _flat(weights))

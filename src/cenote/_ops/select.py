@@ -195,7 +195,8 @@ def select(x: Tensor, window: Window, reduce: str, indices: bool) -> Tensor | tu
     flat, n = flatten(window), sizes_of(x, len(window))
     floats = x.dtype.is_floating_point
     if _onnx.exporting():
-        return _onnx.select(x, window, reduce, indices)
+        traced: Tensor | tuple[Tensor, Tensor] = _onnx.select(x, window, reduce, indices)
+        return traced
     if needs_torchs_formulas():
         return _select_by_index(x, window, reduce, indices)
     # Under vmap a wrapper does not say whether what it wraps is to be differentiated.

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _SUM = Divisor(override=1)
+_TOTAL = Divisor(override=1, rounding="int64")
 _MEAN_INSIDE = Divisor(count_include_pad=False)
 
 
@@ -115,7 +116,7 @@ def total(op: str, x: Tensor, window: Window, *, padding_mode: str = "identity")
     prepare(op, x, window, padding_mode)
     if padding_mode != "identity":
         x, window = pad(op, x, window, padding_mode)
-    return _ops.linear(x if x.dtype.is_floating_point else x.long(), window, _SUM)
+    return _ops.linear(x, window, _TOTAL)
 
 
 def norm(

@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from cenote.window import Axis, Spans, Window
+from cenote.window import Adaptive, Axis, Spans, Window
 
 __all__ = [
     "divisors",
@@ -19,6 +19,8 @@ __all__ = [
     "windows",
     "windows_backward",
 ]
+
+AnyAxis = Axis | Adaptive | Spans
 
 
 def windows(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
@@ -38,12 +40,13 @@ def windows(x: Tensor, window: Window) -> tuple[Tensor, Tensor]:
     rank = window.rank
     lead = x.dim() - rank
     inside = torch.ones((), dtype=torch.bool, device=x.device)
-    for position, axis in enumerate(window.at(tuple(x.shape[lead:]))):
+    for position, axis in enumerate(window):
         dim = lead + 2 * position
         index, valid = positions(axis, x.shape[dim], x.device)
-        x = x.index_select(dim, index.flatten()).unflatten(dim, index.shape)
+        # Taps first: that their number divides all is plain to tracing, where sizes are symbolic.
+        x = x.index_select(dim, index.T.flatten()).unflatten(dim, index.T.shape)
         inside = inside[..., None, None] & valid
-    order = [*range(lead), *range(lead, lead + 2 * rank, 2), *range(lead + 1, lead + 2 * rank, 2)]
+    order = [*range(lead), *range(lead + 1, lead + 2 * rank, 2), *range(lead, lead + 2 * rank, 2)]
     mask_order = [*range(0, 2 * rank, 2), *range(1, 2 * rank, 2)]
     return x.permute(order).flatten(-rank), inside.permute(mask_order).flatten(-rank)
 
@@ -65,22 +68,33 @@ def windows_backward(terms: Tensor, window: Window, n: Sequence[int]) -> Tensor:
     return summed.reshape(*summed.shape[:-1], *n)
 
 
-def positions(axis: Axis | Spans, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def positions(axis: AnyAxis, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The input that every (output, tap) reads, clamped into the axis, and whether it was in."""
-    k = torch.arange(axis.kernel, device=device)
-    i = _starts(axis, n, device)[:, None] + k * axis.dilation
+    starts, counts, kernel, dilation = _grid(axis, n, device)
+    k = torch.arange(kernel, device=device)
+    i = starts[:, None] + k * dilation
     inside = (i >= 0) & (i < n)
-    if not isinstance(axis, Axis):  # windows of several lengths
-        counts = [len(axis.taps(o, n)) for o in range(axis.out(n))]
-        inside = inside & (k < torch.tensor(counts, device=device)[:, None])
+    if counts is not None:
+        inside = inside & (k < counts[:, None])
     return i.clamp(0, n - 1), inside
 
 
-def _starts(axis: Axis | Spans, n: int, device: torch.device) -> Tensor:
-    """The input position of every output's tap 0."""
-    if isinstance(axis, Axis):  # arithmetic on tensors: sizes may be symbolic while tracing
-        return torch.arange(axis.out(n), device=device) * axis.stride - axis.padding[0]
-    return torch.tensor([axis.start(o) for o in range(axis.out(n))], device=device)
+def _grid(axis: AnyAxis, n: int, device: torch.device) -> tuple[Tensor, Tensor | None, int, int]:
+    """The position of every output's tap 0 and its number of taps, the kernel, the dilation.
+
+    No numbers of taps where every output has those of the kernel. What is written as arithmetic
+    serves lengths that are symbolic while tracing.
+    """
+    if axis == Adaptive(1):
+        return torch.zeros(1, dtype=torch.int64, device=device), None, n, 1
+    axis = axis.at(n)
+    if isinstance(axis, Axis):
+        starts = torch.arange(axis.out(n), device=device) * axis.stride - axis.padding[0]
+        return starts, None, axis.kernel, axis.dilation
+    every = range(axis.out(n))
+    starts = torch.tensor([axis.start(o) for o in every], device=device)
+    counts = torch.tensor([len(axis.taps(o, n)) for o in every], device=device)
+    return starts, counts, axis.kernel, 1
 
 
 def identity(reduce: str, dtype: torch.dtype) -> float | int | bool:
@@ -122,15 +136,13 @@ def divisors(
 
 def tap_indices(taps: Tensor, window: Window, n: Sequence[int]) -> Tensor:
     """Tap numbers to flat indices into the ``prod(n)`` elements of a plane; -1 stays -1."""
-    window = window.at(n)
     rest = taps.clamp(min=0)
     index = torch.zeros_like(taps)
     pitch = 1
     for position in reversed(range(window.rank)):
-        axis, length = window[position], n[position]
-        start = _starts(axis, length, taps.device)
-        start = start.reshape(-1, *[1] * (window.rank - 1 - position))
-        index = index + (start + rest % axis.kernel * axis.dilation) * pitch
-        rest = rest // axis.kernel
-        pitch *= length
+        starts, _, kernel, dilation = _grid(window[position], n[position], taps.device)
+        starts = starts.reshape(-1, *[1] * (window.rank - 1 - position))
+        index = index + (starts + rest % kernel * dilation) * pitch
+        rest = rest // kernel
+        pitch *= n[position]
     return torch.where(taps < 0, taps, index)

@@ -28,7 +28,7 @@ def linear_pool(
     ``(*lead, *n) -> (*lead, *window.out(n))``. The weight of a tap is the product of one number of
     every axis, 1 where no weights are given. float16 and bfloat16 are summed in float32; integers
     in int64, and their quotients are truncated toward zero, or rounded with halves to the even
-    neighbour (``rounding="half_even"``).
+    neighbour (``rounding="half_even"``), or left in int64 (``"int64"``).
 
     >>> x = torch.tensor([[1, 2, 4, 7]])
     >>> linear_pool(x, Window([Axis(2)]))
@@ -45,7 +45,8 @@ def linear_pool(
     total = terms.sum(-1)
     n = tuple(x.shape[x.dim() - window.rank :])
     divisor = divisors(window, n, count_include_pad, divisor_override).to(total)
-    return _quotient(total, divisor, rounding).to(x.dtype)
+    quotient = _quotient(total, divisor, rounding)
+    return quotient if rounding == "int64" and total.dtype == torch.int64 else quotient.to(x.dtype)
 
 
 def linear_pool_backward(
