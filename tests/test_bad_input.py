@@ -9,19 +9,40 @@ import pytest
 import torch
 
 import cenote
-from cenote import Axis, Window, nn
+from cenote import Axis, Spans, Window, nn
 from cenote.cases import CASES
 
 X = torch.arange(2 * 3 * 8 * 8.0).view(2, 3, 8, 8)
 FUNCTIONS = {"max_pool2d": cenote.max_pool2d, "avg_pool2d": cenote.avg_pool2d}
-MODULES = {"MaxPool2d": nn.MaxPool2d, "AvgPool2d": nn.AvgPool2d}
-EVERYBODY = sorted(FUNCTIONS) + sorted(MODULES)
+ALIKE = {  # all functions with windows that slide, as if they took the same arguments
+    **FUNCTIONS,
+    "min_pool2d": cenote.min_pool2d,
+    "sum_pool2d": cenote.sum_pool2d,
+    "median_pool2d": cenote.median_pool2d,
+    "logsumexp_pool2d": cenote.logsumexp_pool2d,
+    "stochastic_pool2d": cenote.stochastic_pool2d,
+    "mixed_pool2d": cenote.mixed_pool2d,
+    "lp_pool2d": lambda x, *a, **k: cenote.lp_pool2d(x, 2, *a, **k),
+    "gem_pool2d": lambda x, *a, **k: cenote.gem_pool2d(x, 3.0, *a, **k),
+}
+MODULES = {
+    "MaxPool2d": nn.MaxPool2d,
+    "AvgPool2d": nn.AvgPool2d,
+    "MedianPool2d": nn.MedianPool2d,
+    "SumPool2d": nn.SumPool2d,
+    "MixedPool2d": nn.MixedPool2d,
+    "StochasticPool2d": nn.StochasticPool2d,
+    "LogSumExpPool2d": nn.LogSumExpPool2d,
+    "LPPool2d": lambda *a, **k: nn.LPPool2d(2, *a, **k),
+    "GeMPool2d": lambda *a, **k: nn.GeMPool2d(3.0, *a, **k),
+}
+EVERYBODY = sorted(ALIKE) + sorted(MODULES)
 
 
 def call(op, kernel_size=2, **arguments):
     """The function on :data:`X`, or the construction of the module: each has to refuse at once."""
-    if op in FUNCTIONS:
-        return FUNCTIONS[op](X, kernel_size, **arguments)
+    if op in ALIKE:
+        return ALIKE[op](X, kernel_size, **arguments)
     return MODULES[op](kernel_size, **arguments)
 
 
@@ -197,8 +218,41 @@ def test_elements_that_cannot_be_pooled(op):
             FUNCTIONS[op](X.to(dtype), 2)
     with refused(TypeError, op, r"input: must be a dense tensor, not of layout torch.sparse_coo$"):
         FUNCTIONS[op](X.to_sparse(), 2)
-    with refused(TypeError, "avg_pool2d", r"input: elements of type torch.bool have no average$"):
-        cenote.avg_pool2d(X > 0, 2)
+    for dtype in (torch.uint16, torch.float8_e4m3fn):
+        with refused(TypeError, op, rf"input: elements of type {dtype} are not supported$"):
+            FUNCTIONS[op](torch.zeros(1, 4, 4, dtype=dtype), 2)
+
+
+def test_booleans_have_no_average_and_no_median():
+    for name, what in (("avg", "average"), ("median", "median")):
+        for op, arguments in ((f"{name}_pool2d", (2,)), (f"global_{name}_pool2d", ())):
+            message = rf"input: elements of type torch.bool have no {what}$"
+            with refused(TypeError, op, message):
+                getattr(cenote, op)(X > 0, *arguments)
+
+
+FLOATING = {
+    "lp_pool2d": (2, 2),
+    "logsumexp_pool2d": (2,),
+    "gem_pool2d": (3.0, 2),
+    "stochastic_pool2d": (2,),
+    "mixed_pool2d": (2,),
+    "global_lp_pool2d": (2,),
+    "global_logsumexp_pool2d": (),
+    "global_gem_pool2d": (3.0,),
+    "global_mixed_pool2d": (),
+    "blur_pool2d": (),
+    "max_blur_pool2d": (2,),
+    "fractional_max_pool2d": (2, 3),
+}
+
+
+@pytest.mark.parametrize("op", FLOATING)
+def test_floats_alone(op):
+    for dtype in (torch.int64, torch.uint8, torch.bool):
+        message = rf"input: elements must be floating point, not of type {dtype}$"
+        with refused(TypeError, op, message):
+            getattr(cenote, op)(X.to(dtype), *FLOATING[op])
 
 
 @pytest.mark.parametrize("op", ["avg_pool2d", "AvgPool2d"])
@@ -216,16 +270,53 @@ def test_pool_itself():
         cenote.pool(X, 3)
     with refused(TypeError, "pool", r"window: must be a cenote.Window, not list$"):
         cenote.pool(X, [Axis(2), Axis(2)])
-    with refused(ValueError, "pool", r"reduce = 'median': must be one of max, avg"):
-        cenote.pool(X, window, "median")
-    with refused(ValueError, "pool", r"return_indices: an average does not select an element$"):
-        cenote.pool(X, window, "avg", return_indices=True)
-    with refused(ValueError, "pool", r"divisor_override: only reduce='avg' divides$"):
-        cenote.pool(X, window, "max", divisor_override=2)
+    every = "max, min, avg, sum, lp, logsumexp, gem, median, stochastic, mixed"
+    for reduce in ("mode", None, torch.add, ["max"]):
+        message = rf"reduce = .*: must be one of {every}, or a pair of callables$"
+        with refused(ValueError, "pool", message):
+            cenote.pool(X, window, reduce)
     with refused(ValueError, "pool", r"input: must have 3 or 4 dimensions"):
         cenote.pool(X[0, 0], window)
     with refused(ValueError, "pool", r"axis 1 \(width\): padding 2 leaves window 0"):
         cenote.pool(X, Window([Axis(2), Axis(2, before=2)]))
+    spans = Window([Spans((0, 2), (3, 9)), Axis(2)])
+    message = r"axis 0 \(height\): windows that end at 9 do not fit on an input of length 8$"
+    with refused(ValueError, "pool", message):
+        cenote.pool(X, spans)
+
+
+@pytest.mark.parametrize(
+    ("reduce", "option", "taken"),
+    [
+        ("max", {"divisor_override": 2}, "return_indices, padding_mode"),
+        ("avg", {"return_indices": True}, "count_include_pad, divisor_override, rounding, .*"),
+        ("sum", {"rounding": "trunc"}, "padding_mode"),
+        ("lp", {"p": 2}, "norm_type, padding_mode"),
+        ("gem", {"norm_type": 2}, "p, eps, padding_mode"),
+        ("logsumexp", {"alpha": 2}, "sharpness, mean, padding_mode"),
+        ("median", {"strides": 2}, "return_indices, padding_mode"),
+        ("stochastic", {"seed": 2}, "training, generator, padding_mode"),
+        ("mixed", {"mean": 2}, "count_include_pad, alpha, padding_mode"),
+    ],
+)
+def test_options_that_a_reduction_does_not_take(reduce, option, taken):
+    window, (name,) = Window([Axis(2), Axis(2)]), option
+    message = rf"{name}: reduce = '{reduce}' does not take it, but {taken}$"
+    with refused(TypeError, "pool", message):
+        cenote.pool(X, window, reduce, **option)
+
+
+def test_reductions_of_ones_own():
+    window = Window([Axis(2), Axis(2)])
+    message = r"reduce = .*: as a pair it is \(combine, identity\), callables$"
+    for pair in ((torch.add,), (torch.add, 0), (torch.add, torch.zeros_like, 1), ()):
+        with refused(TypeError, "pool", message):
+            cenote.pool(X, window, pair)
+    with refused(TypeError, "pool", "return_indices: reduce = a pair of callables does not take"):
+        cenote.pool(X, window, (torch.add, torch.zeros_like), return_indices=True)
+    message = r"reduce: gave the shape \(2, 2, 3, 7, 7\) for outputs of shape \(2, 3, 7, 7\)$"
+    with refused(ValueError, "pool", message):
+        cenote.pool(X, window, (torch.add, lambda like: torch.zeros(2, *like.shape)))
 
 
 def test_modules_check_again_what_is_set_on_them():

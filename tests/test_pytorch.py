@@ -25,7 +25,8 @@ PRODUCT = (torch.mul, torch.ones_like)
 def upside_down(x):
     """Unpooling to twice the size: each element to the last of its four places."""
     rows, columns = x.shape[-2:]
-    at = (2 * torch.arange(rows) + 1)[:, None] * 2 * columns + 2 * torch.arange(columns) + 1
+    up, across = (2 * torch.arange(n, device=x.device) + 1 for n in (rows, columns))
+    at = up[:, None] * 2 * columns + across
     return cenote.max_unpool2d(x, at.expand(x.shape), 2)
 
 
@@ -66,10 +67,10 @@ CALLS = {
     "lp_inf": lambda x: cenote.lp_pool2d(x - 1, float("inf"), 3, 2),
     "logsumexp": lambda x: cenote.logsumexp_pool2d(x, 3, 2, 1, sharpness=0.5),
     "logsumexp_mean": lambda x: cenote.logsumexp_pool2d(x, 3, 2, 1, sharpness=-0.5, mean=True),
-    "gem": lambda x: cenote.gem_pool2d(x, 3.0, 3, 2, 1),
-    "gem_tensor": lambda x: cenote.gem_pool2d(x, x.new_tensor(2.5), 3, 2, 1),
+    "gem": lambda x: cenote.gem_pool2d(x + 1, 3.0, 3, 2, 1),
+    "gem_tensor": lambda x: cenote.gem_pool2d(x + 1, x.new_tensor(2.5), 3, 2, 1),
     "mixed": lambda x: cenote.mixed_pool2d(x, 3, 2, 1, alpha=0.25),
-    "stochastic_eval": lambda x: cenote.stochastic_pool2d(x, 3, 2, 1, training=False),
+    "stochastic_eval": lambda x: cenote.stochastic_pool2d(x + 1, 3, 2, 1, training=False),
     "fractional": drawn(lambda x, **kw: cenote.fractional_max_pool2d(x, 2, (3, 4), **kw)),
     "unpool": upside_down,
     "upsample_repeat": lambda x: cenote.upsample_repeat2d(x, (2, 3)),
@@ -130,12 +131,13 @@ def test_arguments_are_torchs_in_torchs_order(ours, theirs):
 
 
 def test_opcheck(name):
+    """Every registered operator that a call and its gradient go through."""
     x = some(2, 3, 9, 11)
     with Recorder() as seen:
         y = CALLS[name](x.requires_grad_())
         y.sum().backward()
-    assert len(seen.calls) == 2
-    for op, args in seen.calls:
+    assert seen.calls or name == "product"  # which is made of torch's operators alone
+    for op, args in dict(seen.calls).items():
         given = tuple(a.detach().requires_grad_(a.is_floating_point()) if torch.is_tensor(a) else a
                       for a in args)  # fmt: skip
         torch.library.opcheck(op, given)
@@ -199,7 +201,10 @@ def test_functional_transforms_agree_with_backward(name):
     torch.testing.assert_close(forward, backward)
     assert forward.abs().sum() > 0
     hessian = torch.func.hessian(loss)(x)
-    assert torch.equal(hessian, hessian.movedim((4, 5, 6, 7), (0, 1, 2, 3)))
+    transposed = hessian.movedim((4, 5, 6, 7), (0, 1, 2, 3))
+    if name in LINEAR_PIECES:
+        assert torch.equal(hessian, transposed)
+    torch.testing.assert_close(hessian, transposed)
 
 
 @pytest.mark.parametrize("in_dim", [0, 2, -1])
@@ -207,7 +212,10 @@ def test_vmap_is_a_loop(name, in_dim):
     stack = some(3, 2, 3, 9, 8)
     expected = torch.stack([CALLS[name](x) for x in stack])
     moved = stack.movedim(0, in_dim)
-    assert torch.equal(torch.vmap(CALLS[name], in_dims=in_dim)(moved), expected)
+    mapped = torch.vmap(CALLS[name], in_dims=in_dim)(moved)
+    if name in LINEAR_PIECES:
+        assert torch.equal(mapped, expected)
+    torch.testing.assert_close(mapped, expected)  # torch's own powers differ in the last bit
 
 
 def test_backward_through_vmap(name):
@@ -314,12 +322,12 @@ def test_the_long_way_gives_the_same_bits_and_gradients(name, monkeypatch):
 
 
 def test_the_long_way_is_the_reference_on_other_devices(name, monkeypatch):
-    x = some(2, 3, 9, 11)
+    x = some(2, 3, 9, 11, dtype=torch.float64)
 
     def both():
         leaf = x.clone().requires_grad_()
         y = CALLS[name](leaf)
-        (g,) = torch.autograd.grad(y, leaf, some(*y.shape), create_graph=True)
+        (g,) = torch.autograd.grad(y, leaf, some(*y.shape, dtype=y.dtype), create_graph=True)
         return y.detach(), g.detach()
 
     native = both()

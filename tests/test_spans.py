@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import cenote
 from cenote.window import Adaptive, Axis, Spans, Window
 
 
@@ -95,3 +96,20 @@ def test_bad_windows_say_what_is_wrong(make, message):
 def test_outputs_must_be_an_integer():
     with pytest.raises(TypeError, match=r"outputs = 2.5: must be an integer, not float"):
         Adaptive(2.5)
+
+
+@pytest.mark.parametrize("reduce", ["max", "min", "avg", "sum", "lp", "logsumexp", "gem"])
+def test_spans_pool_as_the_axis_that_they_come_from(reduce):
+    """With and without a gradient, under vmap, and to the second order."""
+    x = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    given, laid_out = (Window([axis, Axis(2)]) for axis in (Adaptive(3), Adaptive(3).at(5)))
+    results = []
+    for window in (given, laid_out):
+        leaf = x.clone().requires_grad_()
+        y = cenote.pool(leaf, window, reduce)
+        (g,) = torch.autograd.grad(y.pow(2).sum(), leaf, create_graph=True)
+        (gg,) = torch.autograd.grad(g.pow(2).sum(), leaf)
+        mapped = torch.vmap(lambda t, w=window: cenote.pool(t, w, reduce))(x)
+        results.append((cenote.pool(x, window, reduce), y, g, gg, mapped))
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected)

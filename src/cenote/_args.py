@@ -204,6 +204,8 @@ def integers(
 
 def integer(value: Any) -> int | None:
     """``value`` as an int, None for what is no integer; bool is none."""
+    if type(value) is int or isinstance(value, torch.SymInt):  # a symbolic size stays one
+        return value  # type: ignore[return-value]
     if isinstance(value, bool):
         return None
     try:

@@ -48,7 +48,18 @@ class Divisor(NamedTuple):
 
 
 def flatten(window: Window) -> list[int]:
-    """A window as six integers an axis, as operators and kernels take it."""
+    """A window as six integers an axis, as operators take it.
+
+    Raises:
+        TypeError: windows that stand anywhere, which no six integers tell.
+    """
+    for a in window:
+        if isinstance(a, Spans):
+            raise TypeError(f"{a}: no registered operator takes such windows")
+    return _flat(window)
+
+
+def _flat(window: Window) -> list[int]:
     flat: list[int] = []
     for a in window:
         if isinstance(a, Adaptive):
@@ -143,7 +154,7 @@ def _ends(window: Window) -> list[list[int]]:
 def recipe(window: Window, n: torch.Size, inner: int, dtype: torch.dtype) -> _native.Pool:
     """The recipe of a selecting reduction, and of logsumexp."""
     at, size = window.at(n), tap_type(window, dtype).itemsize
-    return _native.Pool(flatten(at), _ends(at), list(n), inner, _TYPES[dtype], size)
+    return _native.Pool(_flat(at), _ends(at), list(n), inner, _TYPES[dtype], size)
 
 
 class Sum(NamedTuple):
@@ -162,7 +173,7 @@ def sum_recipe(
 ) -> _native.Pool:
     at, (include, override, rounding) = window.at(n), what.divisor
     return _native.Pool.linear(
-        flatten(at), _ends(at), list(n), inner, _TYPES[dtype], include, override,
+        _flat(at), _ends(at), list(n), inner, _TYPES[dtype], include, override,
         rounding, what.map, what.p, what.floor, list(map(list, what.weights or ())),
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cenote import reference
 from cenote._kernels import Divisor, Weights
-from cenote._onnx.constants import multiplied, reduced
+from cenote._onnx.constants import located, multiplied, reduced
 from cenote._onnx.frame import Frame, check_lengths, is_static, is_whole, nonzero
 from cenote.window import Window
 
@@ -129,8 +129,12 @@ def _select_whole(x: Tensor, rank: int, reduce: str, indices: bool) -> Any:
 
 def _select_without_node(x: Tensor, window: Window, reduce: str, indices: bool) -> Any:
     n = x.shape[x.dim() - window.rank :]
-    if is_static(n) and not indices:
-        return reduced(x.to(_REDUCED.get(x.dtype, x.dtype)), window, reduce).to(x.dtype)
+    if is_static(n):
+        wide = x.to(_REDUCED.get(x.dtype, x.dtype))
+        if not indices:
+            return reduced(wide, window, reduce).to(x.dtype)
+        values, index = located(wide, window, reduce)
+        return values.to(x.dtype), index
     check_lengths(window, n)
     values, taps = reference.select_pool(x, window, reduce)
     return (values, reference.tap_indices(taps, window, n)) if indices else values

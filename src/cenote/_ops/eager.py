@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from cenote import _kernels, _onnx
+from cenote.window import Spans, Window
 
-__all__ = ["differentiable", "eager_only", "needs_torchs_formulas", "transformed"]
+__all__ = ["differentiable", "eager_only", "irregular", "needs_torchs_formulas", "transformed"]
 
 # The short way's conditions are private parts of torch; where one is missing, it is closed.
 try:
@@ -54,6 +55,11 @@ def differentiable(x: Tensor) -> bool:
 def transformed() -> bool:
     """Whether a transform is at work: its wrappers do not say what they wrap."""
     return _guards_known and _transforms_active()
+
+
+def irregular(window: Window) -> bool:
+    """Whether windows stand anywhere: kernels take them, registered operators do not."""
+    return any(type(axis) is Spans for axis in window)
 
 
 def needs_torchs_formulas() -> bool:

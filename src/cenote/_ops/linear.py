@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cenote import _kernels, _onnx, reference
 from cenote._kernels import Divisor, Sum, Weights, flatten, unflatten
-from cenote._ops.eager import differentiable, eager_only, needs_torchs_formulas
+from cenote._ops.eager import differentiable, eager_only, irregular, needs_torchs_formulas
 from cenote._ops.registry import (
     empty_like,
     in_layout_of,
@@ -146,7 +146,8 @@ def linear(x: Tensor, window: Window, divisor: Divisor, weights: Weights | None 
 
     ``(*lead, *n) -> (*lead, *window.out(n))``.
     """
-    if eager_only(x):
+    anywhere = irregular(window)
+    if eager_only(x) and not (anywhere and differentiable(x)):
         what = Sum(divisor, weights)
         if differentiable(x):
             return _Linear.apply(x, window, what)  # type: ignore[no-any-return, no-untyped-call]
@@ -154,7 +155,7 @@ def linear(x: Tensor, window: Window, divisor: Divisor, weights: Weights | None 
     if _onnx.exporting():
         wide = divisor.rounding == "int64" and not x.dtype.is_floating_point
         return _onnx.linear(x.long() if wide else x, window, divisor, weights)
-    if needs_torchs_formulas():
+    if anywhere or needs_torchs_formulas():
         return reference.linear_pool(x, window, *divisor, weights=weights)
     result: Tensor = torch.ops.cenote.linear_pool(x, flatten(window), *divisor, _flat(weights))
     return result
@@ -170,7 +171,7 @@ def linear_transpose(
     """The adjoint of :func:`linear`: ``(*lead, *window.out(n)) -> (*lead, *n)``."""
     if eager_only(grad) and not differentiable(grad):
         return _kernels.linear_backward(grad, window, torch.Size(n), Sum(divisor, weights))
-    if needs_torchs_formulas():
+    if irregular(window) or needs_torchs_formulas():
         return reference.linear_pool_backward(grad, window, n, *divisor, weights=weights)
     result: Tensor = torch.ops.cenote.linear_pool_backward(
         grad, flatten(window), plain(n), *divisor, _flat(weights)

@@ -5,6 +5,7 @@ Taking elements and putting them back are each other's adjoint.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,14 +51,22 @@ def _take_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
 
 
 def _put_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, indices, n, _ = inputs
-    ctx.rank = len(n)
+    _, indices, ctx.n, ctx.add = inputs
     ctx.save_for_backward(indices)
 
 
 def _put_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
     (indices,) = ctx.saved_tensors
-    return torch.ops.cenote.take_places(grad, indices, ctx.rank), None, None, None
+    rank = len(ctx.n)
+    taken = torch.ops.cenote.take_places(grad, indices, rank)
+    if not ctx.add:  # of several elements at an index only the last was put there
+        sizes = sizes_of(indices, rank)
+        own = torch.arange(math.prod(sizes), device=indices.device).reshape(sizes)
+        own = own.expand(indices.shape)
+        put = torch.ops.cenote.put_places(own, indices, ctx.n, False)
+        stayed = torch.ops.cenote.take_places(put, indices, rank) == own
+        taken = torch.where(stayed, taken, 0)
+    return taken, None, None, None
 
 
 register(
@@ -126,4 +135,5 @@ def fractional(
     n = sizes_of(x, len(kernel))
     starts = torch.cat(reference.fractional_starts(samples, n, outputs, kernel), -1)
     places = torch.ops.cenote.fractional_places(x.detach(), starts, list(outputs), list(kernel))
+    places = in_layout_of(x, places, len(kernel))
     return pick(x, places, len(kernel)), places

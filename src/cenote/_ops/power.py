@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cenote import _kernels, _onnx, reference
 from cenote._kernels import Divisor, Sum, flatten, unflatten
-from cenote._ops.eager import differentiable, eager_only, needs_torchs_formulas
+from cenote._ops.eager import differentiable, eager_only, irregular, needs_torchs_formulas
 from cenote._ops.linear import linear_transpose
 from cenote._ops.registry import (
     empty_like,
@@ -91,7 +91,7 @@ def power(x: Tensor, window: Window, p: float, floor: float | None, divisor: Div
         return _kernels.linear(x, window, _sum(p, floor, divisor))
     if _onnx.exporting():
         return _onnx.power(x, window, p, floor, divisor)
-    if needs_torchs_formulas():
+    if irregular(window) or needs_torchs_formulas():
         return reference.power_pool(x, window, p, floor, *divisor[:2])
     flat = flatten(window)
     result: Tensor = torch.ops.cenote.power_pool(x, flat, p, floor, *divisor[:2])

@@ -31,7 +31,8 @@ def sizes_of(x: Tensor, rank: int) -> torch.Size:
 
 def plain(n: Sequence[Any]) -> list[Any]:
     """Sizes that an operator takes: while ``torch.jit.trace`` records, they are tensors."""
-    return [int(length) for length in n] if torch._C._is_tracing() else list(n)
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return [int(length) for length in n] if tracing else list(n)
 
 
 def out_sizes(x: Tensor, window: Window) -> tuple[int, ...]:

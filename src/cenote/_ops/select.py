@@ -14,7 +14,13 @@ from torch import Tensor
 
 from cenote import _kernels, _onnx, reference
 from cenote._kernels import flatten, no_tap, tap_type, unflatten
-from cenote._ops.eager import differentiable, eager_only, needs_torchs_formulas, transformed
+from cenote._ops.eager import (
+    differentiable,
+    eager_only,
+    irregular,
+    needs_torchs_formulas,
+    transformed,
+)
 from cenote._ops.registry import (
     empty_like,
     in_layout_of,
@@ -184,7 +190,8 @@ def select(x: Tensor, window: Window, reduce: str, indices: bool) -> Tensor | tu
 
     ``(*lead, *n) -> (*lead, *window.out(n))``, with ``reduce`` ``"max"`` or ``"min"``.
     """
-    if eager_only(x):
+    anywhere = irregular(window)
+    if eager_only(x) and not (anywhere and differentiable(x)):
         if differentiable(x):
             return _Select.apply(x, window, reduce, indices)  # type: ignore[no-any-return, no-untyped-call]
         values, taps = _kernels.select(x, window, reduce, indices)
@@ -192,13 +199,13 @@ def select(x: Tensor, window: Window, reduce: str, indices: bool) -> Tensor | tu
             return values
         n = sizes_of(x, len(window))
         return values, _kernels.tap_indices(taps, window, n, x.dtype)
-    flat, n = flatten(window), sizes_of(x, len(window))
-    floats = x.dtype.is_floating_point
     if _onnx.exporting():
         traced: Tensor | tuple[Tensor, Tensor] = _onnx.select(x, window, reduce, indices)
         return traced
-    if needs_torchs_formulas():
+    if anywhere or needs_torchs_formulas():
         return _select_by_index(x, window, reduce, indices)
+    flat, n = flatten(window), sizes_of(x, len(window))
+    floats = x.dtype.is_floating_point
     # Under vmap a wrapper does not say whether what it wraps is to be differentiated.
     keep = differentiable(x) or indices or transformed()
     values, taps = torch.ops.cenote.select_pool(x, flat, reduce, keep)
@@ -209,8 +216,13 @@ def _select_by_index(
     x: Tensor, window: Window, reduce: str, indices: bool
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Selection as a gather at the indices of the detached input: every derivative is torch's."""
-    n, flat = sizes_of(x, len(window)), flatten(window)
-    values, taps = torch.ops.cenote.select_pool(x.detach(), flat, reduce, True)
-    index = torch.ops.cenote.tap_indices(taps, flat, n, x.dtype.is_floating_point)
+    n = sizes_of(x, len(window))
+    if irregular(window):
+        values, numbers = reference.select_pool(x.detach(), window, reduce)
+        index = reference.tap_indices(numbers, window, n)
+    else:
+        flat = flatten(window)
+        values, taps = torch.ops.cenote.select_pool(x.detach(), flat, reduce, True)
+        index = torch.ops.cenote.tap_indices(taps, flat, n, x.dtype.is_floating_point)
     picked = torch.where(index < 0, values, reference.pick(x, index, window.rank))
     return (picked, index) if indices else picked

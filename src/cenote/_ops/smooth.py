@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cenote import _kernels, _onnx, reference
 from cenote._kernels import flatten, unflatten
-from cenote._ops.eager import differentiable, eager_only, needs_torchs_formulas
+from cenote._ops.eager import differentiable, eager_only, irregular, needs_torchs_formulas
 from cenote._ops.registry import empty_like, in_layout_of, out_sizes, register, report_reference
 from cenote.window import Window
 
@@ -128,7 +128,7 @@ def logsumexp(x: Tensor, window: Window, sharpness: float) -> Tensor:
         return _kernels.logsumexp(x, window, sharpness)
     if _onnx.exporting():
         return _onnx.logsumexp(x, window, sharpness)
-    if needs_torchs_formulas():
+    if irregular(window) or needs_torchs_formulas():
         return reference.logsumexp_pool(x, window, sharpness)
     result: Tensor = torch.ops.cenote.logsumexp_pool(x, flatten(window), sharpness)
     return result
