@@ -313,12 +313,14 @@ class Reduction {
     const Index outputs = g_.out[g_.rank - 1];
     const T* weight = level_[g_.rank - 1].weight;
     phases_.line(begin, end, out, [=](const Run& run) {
-      Vec<T> total = {};
-      for (Index j = 0; j < run.count; ++j) {
-        Vec<T> given = fetch<T, 1>(row, outputs, run.source + j * run.step, 1, T(0));
-        if constexpr (M::weighted) given *= weight[run.tap + j * run.tap_step];
-        total += given;
-      }
+      const auto given = [=](Index j) {
+        const Vec<T> v = fetch<T, 1>(row, outputs, run.source + j * run.step, 1, T(0));
+        if constexpr (M::weighted) return v * weight[run.tap + j * run.tap_step];
+        return v;
+      };
+      if (run.count == 0) return Vec<T>{};
+      Vec<T> total = given(0);  // not 0 and that: a lone -0 stays -0
+      for (Index j = 1; j < run.count; ++j) total += given(j);
       return total;
     });
   }

@@ -6,9 +6,11 @@ import hypothesis
 import pytest
 import torch
 
+import examples
+
 hypothesis.settings.register_profile(
     "cenote",
-    max_examples=int(os.environ.get("CENOTE_EXAMPLES", "500")),
+    max_examples=max(1, examples.TOTAL // 10),  # where a test takes no share of its own
     deadline=None,  # first calls compile and load; a slow machine is no failure
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
@@ -29,3 +31,22 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(skip)
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # a worker of pytest-xdist reports to its master
+        session.config.workeroutput["examples"] = dict(examples.FINISHED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    examples.FINISHED.update(getattr(node, "workeroutput", {}).get("examples", {}))
+
+
+def pytest_terminal_summary(terminalreporter):
+    finished = examples.FINISHED
+    if finished:
+        terminalreporter.section("random examples")
+        for name, count in sorted(finished.items()):
+            terminalreporter.write_line(f"{count:8,} {name}")
+        terminalreporter.write_line(f"{finished.total():8,} of {examples.TOTAL:,} asked for")

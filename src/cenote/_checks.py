@@ -128,6 +128,8 @@ def check_divisor(op: str, divisor_override: Any) -> int | None:
         raise TypeError(
             f"{op}: divisor_override = {divisor_override!r}: must be an integer, not {kind}"
         )
+    if abs(divisor) >= 2**63:
+        raise ValueError(f"{op}: divisor_override = {divisor}: must be less than 2^63 in size")
     if divisor == 0:
         raise ValueError(f"{op}: divisor_override = 0: must not be zero")
     return divisor

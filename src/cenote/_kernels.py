@@ -354,8 +354,17 @@ def first_stray(indices: Tensor, n: Sequence[int]) -> int | None:
     return None if where < 0 else int(seen.tensor.as_strided((indices.numel(),), (1,))[where])
 
 
+def refuse_strays(indices: Tensor, n: Sequence[int]) -> None:
+    """Refuse indices outside planes of sizes ``n``: kernels would write where they point."""
+    stray = first_stray(indices, n)
+    if stray is not None:
+        plane = "x".join(map(str, n))
+        raise ValueError(f"indices: {stray} must be -1 or lie in a plane of {plane} elements")
+
+
 def take(x: Tensor, indices: Tensor, rank: int) -> Tensor:
     """The elements of ``x`` at the indices, 0 where one is -1, in their layout."""
+    refuse_strays(indices, _sizes(x, rank))
     seen, sizes = _places(indices, _sizes(x, rank))
     x = seen.like(x)
     out = seen.empty(list(_sizes(indices, rank)), x.dtype)
@@ -373,6 +382,7 @@ def put(x: Tensor, indices: Tensor, n: Sequence[int], add: bool) -> Tensor:
     half = add and x.dtype in (torch.bfloat16, torch.float16)
     if half:
         return put(x.float(), indices, n, add).to(x.dtype)
+    refuse_strays(indices, n)
     seen, sizes = _places(indices, n)
     x = seen.like(x)
     out = seen.empty(list(n), x.dtype)

@@ -14,7 +14,7 @@ cmake -S . -B build/neon -G Ninja -DCENOTE_CHECK=ON -DCENOTE_WERROR=ON \
   -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER="$compiler" >/dev/null
 cmake --build build/neon >build/neon.log || { cat build/neon.log >&2; exit 1; }
 if command -v qemu-aarch64 >/dev/null; then
-  qemu-aarch64 -L /usr/aarch64-linux-gnu build/neon/check 100
+  qemu-aarch64 -L /usr/aarch64-linux-gnu build/neon/check 20
 else
   echo "no qemu-aarch64 here: the NEON kernels were compiled, not run" >&2
 fi

@@ -10,7 +10,7 @@ export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 # and the environment's packages come in by their folder.
 CENOTE_SANITIZE=1 "$PYTHON" -m pip install --quiet --no-build-isolation --no-deps --upgrade \
   --target build/sanitized-site .
-build/sanitized/check 150
+build/sanitized/check 40
 packages=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 compiler=${CXX:-c++}
 LD_PRELOAD="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-name=libubsan.so)" \

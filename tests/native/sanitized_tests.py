@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from cenote.cases import CASES
 from contract import OPS, run
-from inputs import LAYOUTS, make_values
+from inputs import ELEMENT_TYPES, LAYOUTS, make_values
 
 
 def test_this_is_the_sanitized_build():
@@ -26,7 +26,7 @@ def test_every_case_stays_inside_its_memory(op, isa):
     done = 0
     with cenote.options(isa=isa):
         for case in CASES:
-            if case.refused or case.window.kernel_taps > 65535:
+            if case.refused or case.window.at(case.n).kernel_taps > 65535:
                 continue
             for layout in LAYOUTS[:2]:
                 x = layout(make_values(case.shape, torch.float32, "special"))
@@ -34,3 +34,20 @@ def test_every_case_stays_inside_its_memory(op, isa):
                 assert gradient.shape == x.shape
                 done += 1
     assert done > 80
+
+
+@pytest.mark.parametrize("isa", _native.targets())
+@pytest.mark.parametrize("dtype", ELEMENT_TYPES, ids=str)
+def test_every_type_stays_inside_its_memory(dtype, isa):
+    floats = dtype.is_floating_point
+    calls = [("max", {"return_indices": True}), ("min", {}), ("sum", {})]
+    calls += [("lp", {"norm_type": 2.5}), ("logsumexp", {})] if floats else []
+    with cenote.options(isa=isa):
+        for case in CASES:
+            if case.refused or case.window.at(case.n).kernel_taps > 65535:
+                continue
+            for layout in LAYOUTS[:2]:
+                x = layout(make_values(case.shape, dtype, "ties"))
+                for reduce, options in calls:
+                    out = cenote.pool(x, case.window, reduce, **options)
+                    assert (out[0] if isinstance(out, tuple) else out).shape == case.out_shape

@@ -20,6 +20,6 @@ Five rules make ONNX Runtime's numbers ours:
 """
 
 from cenote._onnx.frame import exporting
-from cenote._onnx.nodes import linear, logsumexp, power, select
+from cenote._onnx.nodes import linear, linear_transpose, logsumexp, power, select
 
-__all__ = ["exporting", "linear", "logsumexp", "power", "select"]
+__all__ = ["exporting", "linear", "linear_transpose", "logsumexp", "power", "select"]

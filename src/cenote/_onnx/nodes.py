@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import reduce as fold
 from math import prod
@@ -15,9 +16,9 @@ from cenote import reference
 from cenote._kernels import Divisor, Weights
 from cenote._onnx.constants import located, multiplied, reduced
 from cenote._onnx.frame import Frame, check_lengths, is_static, is_whole, nonzero
-from cenote.window import Window
+from cenote.window import Axis, Window
 
-__all__ = ["linear", "logsumexp", "power", "select"]
+__all__ = ["linear", "linear_transpose", "logsumexp", "power", "select"]
 
 _SELECTED = {  # the type in which MaxPool runs, without loss
     torch.float32: torch.float32,
@@ -219,6 +220,38 @@ def _added(x: Tensor, frame: Frame, weights: Weights | None) -> Tensor:
     padded = F.pad(planes, left) if nonzero(left) else planes
     pooled = _symbolic("Conv", (padded, kernel), frame.out, **frame.attributes, pads=pads)
     return pooled.reshape(*x.shape[:2], *pooled.shape[2:])
+
+
+def linear_transpose(
+    grad: Tensor,
+    window: Window,
+    n: Sequence[Any],
+    divisor: Divisor,
+    weights: Weights | None = None,
+) -> Tensor:
+    """The adjoint of :func:`linear`; of sums over tiles it repeats every element.
+
+    ``(*lead, *window.out(n)) -> (*lead, *n)``.
+    """
+    tiles = all(axis == Axis(axis.kernel, axis.kernel) for axis in window)
+    if tiles and weights is None and divisor.override == 1:
+        return _repeated(grad, [axis.kernel for axis in window])
+    return reference.linear_pool_backward(grad, window, n, *divisor, weights=weights)
+
+
+def _repeated(x: Tensor, factors: Sequence[int]) -> Tensor:
+    if x.dtype == torch.float32:  # ONNX Runtime resizes few types
+        images, scales = _images(x, len(factors)), torch.tensor([1.0, 1.0, *map(float, factors)])
+        shape = (*images.shape[:2], *map(operator.mul, images.shape[2:], factors))
+        how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        node = torch.onnx.ops.symbolic(
+            "Resize", (images, None, scales), {"mode": "nearest", **how}, dtype=x.dtype, shape=shape
+        )
+        return _as_given(node, x, len(factors))
+    for dim, factor in enumerate(factors, x.dim() - len(factors)):
+        x = x.unsqueeze(dim + 1)
+        x = x.expand(*x.shape[: dim + 1], factor, *x.shape[dim + 2 :]).flatten(dim, dim + 1)
+    return x
 
 
 def power(x: Tensor, window: Window, p: float, floor: float | None, divisor: Divisor) -> Tensor:

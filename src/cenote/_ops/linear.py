@@ -171,6 +171,8 @@ def linear_transpose(
     """The adjoint of :func:`linear`: ``(*lead, *window.out(n)) -> (*lead, *n)``."""
     if eager_only(grad) and not differentiable(grad):
         return _kernels.linear_backward(grad, window, torch.Size(n), Sum(divisor, weights))
+    if _onnx.exporting():
+        return _onnx.linear_transpose(grad, window, n, divisor, weights)
     if irregular(window) or needs_torchs_formulas():
         return reference.linear_pool_backward(grad, window, n, *divisor, weights=weights)
     result: Tensor = torch.ops.cenote.linear_pool_backward(

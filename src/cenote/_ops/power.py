@@ -19,6 +19,7 @@ from cenote._ops.registry import (
     report_reference,
     sizes_of,
 )
+from cenote.reference.layout import doubled
 from cenote.window import Window
 
 __all__ = ["power"]
@@ -58,7 +59,7 @@ def _gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     """``f'(x) f(x)^(p-1)`` times what windows give: their gradient times ``y^(1-p)/divisor``."""
     x, y = ctx.saved_tensors
     p, w = ctx.p, unflatten(ctx.window)
-    wide = x.double()  # the powers of a float do not overflow there
+    wide = doubled(x)  # the powers of a float do not overflow there
     if ctx.floor is None and p == 2:
         slope = wide
     elif ctx.floor is None:
@@ -66,8 +67,8 @@ def _gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     else:
         slope = (wide >= ctx.floor) * wide.clamp(min=ctx.floor).pow(p - 1)
     still = y == 0  # of a window without anything the slope is taken as 0
-    turn = torch.where(still, 1.0, y.double()).pow(1 - p)
-    given = torch.where(still, 0.0, grad * turn) if p != 1 else grad.double()
+    turn = torch.where(still, 1.0, doubled(y)).pow(1 - p)
+    given = torch.where(still, 0.0, grad * turn) if p != 1 else doubled(grad)
     n = sizes_of(x, w.rank)
     back = slope * linear_transpose(given, w, n, Divisor(*ctx.divisor))
     return back.to(x.dtype), None, None, None, None, None
@@ -91,6 +92,8 @@ def power(x: Tensor, window: Window, p: float, floor: float | None, divisor: Div
         return _kernels.linear(x, window, _sum(p, floor, divisor))
     if _onnx.exporting():
         return _onnx.power(x, window, p, floor, divisor)
+    if x.dtype.itemsize == 2 and differentiable(x):  # the gradient starts from an exact output
+        return power(x.float(), window, p, floor, divisor).to(x.dtype)
     if irregular(window) or needs_torchs_formulas():
         return reference.power_pool(x, window, p, floor, *divisor[:2])
     flat = flatten(window)

@@ -15,6 +15,7 @@ from torch import Tensor
 from cenote import _checks, _kernels, _ops, reference
 from cenote._kernels import Divisor
 from cenote.functional._padding import pad, unpadded
+from cenote.reference.layout import doubled
 from cenote.window import Axis, Window
 
 __all__ = [
@@ -184,7 +185,7 @@ def generalized_mean(
         x, window = pad(op, x, window, padding_mode)
     if isinstance(p, float):
         return _ops.power(x, window, p, floor, _MEAN_INSIDE)
-    wide = widen(x)
+    wide = doubled(x)  # the powers of a float do not overflow there
     p = p.to(wide.dtype)
     mean = _ops.linear(wide.clamp(min=floor) ** p, window, _MEAN_INSIDE)
     nothing = mean == 0  # an empty window: its root would have an infinite slope
@@ -244,12 +245,13 @@ def stochastic(
             kind["generator"] = generator
         draws = torch.rand(sizes, **kind)
         return _pick(x, reference.stochastic_taps(x, window, draws), window)[0]
-    positive = widen(x).relu()
+    positive = doubled(x).relu()  # the squares of a float do not overflow there
     share = _ops.linear(positive, window, _SUM)
     second = _ops.linear(positive * positive, window, _SUM)
-    nothing = share == 0
-    mean = second / torch.where(nothing, share.new_ones(()), share)
-    return torch.where(nothing, share, mean).to(x.dtype)
+    # Over nothing the mean is 0; of an infinite element, which all draws are, it is infinite.
+    itself = (share == 0) | share.isinf()
+    mean = second / torch.where(itself, share.new_ones(()), share)
+    return torch.where(itself, share, mean).to(x.dtype)
 
 
 def mixture(

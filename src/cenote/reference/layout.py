@@ -12,6 +12,7 @@ from cenote.window import Adaptive, Axis, Spans, Window
 
 __all__ = [
     "divisors",
+    "doubled",
     "identity",
     "positions",
     "tap_indices",
@@ -112,6 +113,11 @@ def widened(x: Tensor) -> Tensor:
     if x.dtype in (torch.float16, torch.bfloat16):
         return x.float()
     return x if x.dtype.is_floating_point else x.long()
+
+
+def doubled(x: Tensor) -> Tensor:
+    """The type in which powers and exponentials are taken: float64 where the device has it."""
+    return x.float() if x.device.type == "mps" else x.double()
 
 
 def divisors(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cenote.reference.layout import divisors, widened, windows, windows_backward
+from cenote.reference.layout import divisors, doubled, windows, windows_backward
 from cenote.window import Window
 
 __all__ = [
@@ -33,7 +33,7 @@ def power_pool(
     >>> power_pool(torch.tensor([[3.0, -4.0]]), Window([Axis(2)]), 2.0, divisor_override=1)
     tensor([[5.]])
     """
-    laid, inside = windows(widened(x), window)
+    laid, inside = windows(doubled(x), window)
     size = laid.abs() if floor is None else laid.clamp(min=floor)
     terms = torch.where(inside, _power(size, p), size.new_zeros(()))
     n = tuple(x.shape[x.dim() - window.rank :])
@@ -56,7 +56,7 @@ def logsumexp_pool(x: Tensor, window: Window, sharpness: float = 1.0) -> Tensor:
     >>> logsumexp_pool(torch.tensor([[0.0, 0.0]]), Window([Axis(2)]))
     tensor([[0.6931]])
     """
-    laid, inside = windows(widened(x), window)
+    laid, inside = windows(doubled(x), window)
     # Relative to the greatest term no exponential overflows, and the greatest is exp(0).
     away = torch.full((), float("-inf") if sharpness > 0 else float("inf")).to(laid)
     known = torch.where(inside, laid.detach(), away)
@@ -83,7 +83,7 @@ def logsumexp_pool_backward(
     """
     shares = _shares(x, y, window, sharpness)
     n = x.shape[x.dim() - window.rank :]
-    return windows_backward(widened(grad)[..., None] * shares, window, n).to(grad.dtype)
+    return windows_backward(doubled(grad)[..., None] * shares, window, n).to(grad.dtype)
 
 
 def logsumexp_pool_shares(
@@ -93,15 +93,15 @@ def logsumexp_pool_shares(
 
     ``(*lead, *n) -> (*lead, *window.out(n))``.
     """
-    laid, inside = windows(widened(given), window)
+    laid, inside = windows(doubled(given), window)
     terms = torch.where(inside, laid, laid.new_zeros(()))
     return (terms * _shares(x, y, window, sharpness)).sum(-1).to(given.dtype)
 
 
 def _shares(x: Tensor, y: Tensor, window: Window, sharpness: float) -> Tensor:
     """``exp(s*(x - y))`` at every tap inside, 0 at the others: they add up to 1 in a window."""
-    laid, inside = windows(widened(x), window)
+    laid, inside = windows(doubled(x), window)
     nothing = float("-inf") if sharpness > 0 else float("inf")
-    whole = widened(y)[..., None]
+    whole = doubled(y)[..., None]
     shares = (sharpness * (laid - whole)).exp()
     return torch.where(inside & (whole != nothing), shares, shares.new_zeros(()))
