@@ -2,18 +2,24 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BUILT := $(VENV)/.built
+# The package is installed in place by a list of its modules: a new one asks for a new list.
+BUILT := $(VENV)/.built-$(shell find src -name '*.py' | sort | cksum | cut -d ' ' -f 1)
 SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(wildcard native/*)
 # Tests run one process a core; operators inside them stay on the threads that they are given.
 JOBS ?= 2
 
-.PHONY: demo test lint sanitize broken neon clean
+.PHONY: demo test nightly lint sanitize broken neon clean
 
 demo: $(BUILT)
 	$(BIN)/cenote demo --out demo
 
 test: $(BUILT)
 	$(BIN)/python -m pytest -n $(JOBS)
+
+# Random examples by the hundred thousand, and what takes gigabytes or minutes.
+nightly: $(BUILT)
+	CENOTE_EXAMPLES=100000 CENOTE_SLOW=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hypothesis.py \
+	  tests/test_pool.py tests/test_modes.py
 
 lint: $(BUILT)
 	$(BIN)/ruff check .

@@ -14,12 +14,23 @@ Five rules make ONNX Runtime's numbers ours:
 - Runtimes refuse padding of the kernel or more, which dilation allows: a ``Pad`` takes the excess.
 - Dilated and weighted sums are a ``Conv``: ``AveragePool`` has dilations from opset 19 on only.
 - Windows of several lengths, windows that may be empty and element types for which ONNX Runtime has
-  no node are products with constant matrices and maxima of gathered elements, axis by axis.
-- What is left (median, logsumexp, integers of which sums are taken, dynamic sizes where a matrix is
-  needed) are the formulas of :mod:`cenote.reference`, traced.
+  no node are products with constant matrices and maxima of gathered elements, axis by axis; and
+  where sizes are dynamic, reductions of all windows side by side.
+- A ``Pad`` with zeros in front of a ``MaxPool`` names its axes, or ONNX Runtime would fuse the two.
+
+What never comes here (median, unpooling, fractional pooling) is traced by the formulas of
+:mod:`cenote.reference`.
 """
 
 from cenote._onnx.frame import exporting
-from cenote._onnx.nodes import linear, linear_transpose, logsumexp, power, select
+from cenote._onnx.nodes import linear, linear_transpose, logsumexp, power, select, zeros_around
 
-__all__ = ["exporting", "linear", "linear_transpose", "logsumexp", "power", "select"]
+__all__ = [
+    "exporting",
+    "linear",
+    "linear_transpose",
+    "logsumexp",
+    "power",
+    "select",
+    "zeros_around",
+]

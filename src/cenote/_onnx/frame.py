@@ -10,16 +10,7 @@ import torch
 
 from cenote.window import Adaptive, Axis, Window
 
-__all__ = [
-    "Frame",
-    "check_length",
-    "check_lengths",
-    "exporting",
-    "is_static",
-    "is_whole",
-    "nonzero",
-]
-
+__all__ = ["Frame", "exporting", "is_static", "is_whole", "nonzero", "padding_of"]
 
 # Both are public, and younger than the oldest torch that cenote works with.
 _nodes_known = hasattr(torch.compiler, "is_exporting") and hasattr(
@@ -50,16 +41,14 @@ class Frame(NamedTuple):
         if window.rank > 3:
             return None
         axes, pads, overhang, out = [], [], [], []
-        for position, (given, length) in enumerate(zip(window, n, strict=True)):
-            axis = given
-            if isinstance(given, Adaptive):
-                check_length(position, given, length)
-                axis = given.at(length)
+        for given, length in zip(window, n, strict=True):
+            known = isinstance(length, int)
+            axis = given.at(length) if isinstance(given, Adaptive) and known else given
             if not isinstance(axis, Axis):
                 return None
             if axis.dilation > 1 and length < axis.dilation:  # the only way to an empty window
                 return None
-            before, after, over = _padding(axis, length)
+            before, after, over = padding_of(axis, length)
             axes.append(axis)
             pads.append((before, after + over))
             overhang.append(over)
@@ -103,8 +92,10 @@ class Frame(NamedTuple):
         return shared | ({"dilations": [a.dilation for a in self.axes]} if self.dilated else {})
 
 
-def _padding(axis: Axis, n: Any) -> tuple[Any, Any, int]:
+def padding_of(axis: Any, n: Any) -> tuple[Any, Any, int]:
     """``(before, after, overhang)`` for as many outputs as the axis has, rounding down."""
+    if not isinstance(axis, Axis):
+        return 0, 0, 0
     if axis.before is None or axis.after is None:
         outputs = (n + axis.stride - 1) // axis.stride  # nodes divide toward zero: keep it positive
         total = torch.sym_max(0, (outputs - 1) * axis.stride + axis.extent - n)
@@ -126,22 +117,3 @@ def is_static(n: Sequence[Any]) -> bool:
 def is_whole(window: Window) -> bool:
     """Whether there is one window over everything, whatever the sizes."""
     return all(isinstance(axis, Adaptive) and axis.outputs == 1 for axis in window)
-
-
-def check_lengths(window: Window, n: Sequence[Any]) -> None:
-    """Refuse windows whose places depend on a size that is a symbol.
-
-    Raises:
-        ValueError: traced formulas would hold for one size only, and say nothing at others.
-    """
-    for position, (axis, length) in enumerate(zip(window, n, strict=True)):
-        check_length(position, axis, length)
-
-
-def check_length(position: int, axis: Any, length: Any) -> None:
-    """Refuse one axis as :func:`check_lengths` does."""
-    if not axis.resolved and not isinstance(length, int):
-        raise ValueError(
-            f"onnx: axis {position}: {axis} over a dynamic length: where its windows lie depends"
-            " on the length, which has to be static for this operator"
-        )

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from cenote import reference
 from cenote._kernels import Divisor, Weights
-from cenote._onnx.constants import located, multiplied, reduced
-from cenote._onnx.frame import Frame, check_lengths, is_static, is_whole, nonzero
+from cenote._onnx import gathers
+from cenote._onnx.frame import Frame, is_static, is_whole, nonzero
 from cenote.window import Axis, Window
 
-__all__ = ["linear", "linear_transpose", "logsumexp", "power", "select"]
+__all__ = ["linear", "linear_transpose", "logsumexp", "power", "select", "zeros_around"]
 
 _SELECTED = {  # the type in which MaxPool runs, without loss
     torch.float32: torch.float32,
@@ -129,16 +129,11 @@ def _select_whole(x: Tensor, rank: int, reduce: str, indices: bool) -> Any:
 
 
 def _select_without_node(x: Tensor, window: Window, reduce: str, indices: bool) -> Any:
-    n = x.shape[x.dim() - window.rank :]
-    if is_static(n):
-        wide = x.to(_REDUCED.get(x.dtype, x.dtype))
-        if not indices:
-            return reduced(wide, window, reduce).to(x.dtype)
-        values, index = located(wide, window, reduce)
-        return values.to(x.dtype), index
-    check_lengths(window, n)
-    values, taps = reference.select_pool(x, window, reduce)
-    return (values, reference.tap_indices(taps, window, n)) if indices else values
+    wide = x.to(_REDUCED.get(x.dtype, x.dtype))
+    if is_static(x.shape[x.dim() - window.rank :]) and not indices:
+        return gathers.reduced(wide, window, reduce).to(x.dtype)
+    values, index = gathers.located(wide, window, reduce)
+    return (values.to(x.dtype), index) if indices else values.to(x.dtype)
 
 
 # Sums and what is made of them
@@ -161,25 +156,26 @@ def linear(x: Tensor, window: Window, divisor: Divisor, weights: Weights | None 
             return _as_given(_averaged(wide, frame, divisor, weights), x, rank)
     if not x.dtype.is_floating_point:
         return _integers(x, window, divisor)
+    wide = x.float() if x.dtype in _SUMMED else x
     if is_static(n):
-        wide = x.float() if x.dtype in _SUMMED else x
-        return multiplied(wide, window, divisor, weights).to(x.dtype)
-    check_lengths(window, n)
-    return reference.linear_pool(x, window, *divisor, weights=weights)
+        return gathers.multiplied(wide, window, divisor, weights).to(x.dtype)
+    total = gathers.added(wide, window, weights)
+    if divisor.override is not None:
+        return (total / divisor.override).to(x.dtype)
+    return (total / gathers.counted(x, window, divisor.count_include_pad)).to(x.dtype)
 
 
 def _integers(x: Tensor, window: Window, divisor: Divisor) -> Tensor:
     """Sums and averages of integers; torch's own quotients are translated through floats."""
-    n = x.shape[x.dim() - window.rank :]
-    if is_static(n):
-        total = multiplied(x.long(), window, _SUM, None)
+    if is_static(x.shape[x.dim() - window.rank :]):
+        total = gathers.multiplied(x.long(), window, _SUM, None)
     else:
-        check_lengths(window, n)
-        laid, inside = reference.windows(x.long(), window)
-        total = torch.where(inside, laid, 0).sum(-1)
+        total = gathers.added(x.long(), window, None)
     if divisor.override == 1:
         return total.to(x.dtype)
-    by = reference.divisors(window, n, *divisor[:2])
+    by = gathers.counted(x, window, divisor.count_include_pad)
+    if divisor.override is not None:
+        by = torch.full((), divisor.override)
     quotient = _symbolic("Div", (total, by), total.shape[2:])  # toward zero
     if divisor.rounding == "half_even":
         rest = total - quotient * by
@@ -278,12 +274,30 @@ def power(x: Tensor, window: Window, p: float, floor: float | None, divisor: Div
 def logsumexp(x: Tensor, window: Window, sharpness: float) -> Tensor:
     """The smooth maximum of every window: ``log(sum(exp(sharpness * x))) / sharpness``.
 
-    ``(*lead, *n) -> (*lead, *window.out(n))``. ONNX slides no window so: only the reduction of
-    whole planes is one node, other windows are gathered side by side.
+    ``(*lead, *n) -> (*lead, *window.out(n))``. ONNX slides no window so: windows are laid out side
+    by side for the reduction that it has.
     """
-    if not is_whole(window):
-        check_lengths(window, x.shape[x.dim() - window.rank :])
-        return reference.logsumexp_pool(x, window, sharpness)
     wide = x.float() if x.dtype in _SUMMED else x
+    if not is_whole(window):
+        return gathers.logsumexp(wide, window, sharpness).to(x.dtype)
     dims = list(range(-window.rank, 0))
     return ((wide * sharpness).logsumexp(dims, keepdim=True) / sharpness).to(x.dtype)
+
+
+def zeros_around(x: Tensor, pads: Sequence[tuple[int, int]]) -> Tensor:
+    """``x`` with zeros before and after its last axes, as elements that may win a maximum.
+
+    Of a ``Pad`` with 0 in front of a ``MaxPool`` ONNX Runtime 1.31 makes the maximum's own padding,
+    which never wins; it leaves a ``Pad`` alone that names its axes.
+    """
+    if not all(map(is_static, pads)):
+        return F.pad(x, [amount for pair in reversed(pads) for amount in pair])
+    ends = torch.tensor([before for before, _ in pads] + [after for _, after in pads])
+    axes = torch.arange(x.dim() - len(pads), x.dim())
+    out = [n + sum(pair) for n, pair in zip(x.shape[x.dim() - len(pads) :], pads, strict=True)]
+    return torch.onnx.ops.symbolic(
+        "Pad",
+        (x, ends, x.new_zeros(()), axes),
+        dtype=x.dtype,
+        shape=(*x.shape[: x.dim() - len(pads)], *out),
+    )
