@@ -11,7 +11,7 @@ CALLS = {
     "max": (cenote.max_pool2d, F.max_pool2d),
     "avg": (cenote.avg_pool2d, F.avg_pool2d),
 }
-ARGUMENTS = [(2,), (3, 2), (3, 2, 1), (2, None, 0), (3, 1, 1)]
+ARGUMENTS = [(2,), ((2, 3), (1, 2), (1, 0)), (3, 2), (3, 2, 1), (2, None, 0), (3, 1, 1)]
 
 
 @pytest.fixture(autouse=True)
@@ -71,13 +71,13 @@ def test_the_two_divisors_are_told_apart():
     [
         lambda f, x: f(x.mT, 2),
         lambda f, x: f(x.clone().requires_grad_(), 2),
-        lambda f, x: f(x, (2, 2)),
+        lambda f, x: f(x, [2, 2]),
         lambda f, x: f(x, 2, padding="valid"),
         lambda f, x: f(x[:0], 2),
         lambda f, x: f(x.to("meta"), 2),
         lambda f, x: torch.vmap(lambda t: f(t, 2))(x[None]),
     ],
-    ids=["strided", "gradient", "pairs", "words", "nothing", "meta", "vmap"],
+    ids=["strided", "gradient", "lists", "words", "nothing", "meta", "vmap"],
 )
 def test_other_calls_make_no_plan(pair, call):
     x = torch.arange(2 * 8 * 8).reshape(2, 8, 8).float()
@@ -99,7 +99,8 @@ def test_what_equals_an_integer_is_refused_behind_a_plan_too(pair):
     ours, _ = pair
     x = torch.ones(1, 8, 8)
     ours(x, 1)
-    for wrong in (True, 1.0):
+    ours(x, (1, 1), (1, 1))
+    for wrong in (True, 1.0, (1, True), (1.0, 1)):
         with pytest.raises(TypeError, match="kernel_size"):
             ours(x, wrong)
         with pytest.raises(TypeError, match="stride"):

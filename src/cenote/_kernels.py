@@ -127,9 +127,9 @@ class Layout:
     memory_format: torch.memory_format
 
     @classmethod
-    def of(cls, x: Tensor, rank: int) -> Layout:
-        """The layout that results take over from ``x``."""
-        chosen = memory_format(x, rank)
+    def of(cls, x: Tensor, rank: int, chosen: torch.memory_format | None = None) -> Layout:
+        """The layout that results take over from ``x``, or the one that was chosen."""
+        chosen = chosen or memory_format(x, rank)
         dense = x.contiguous(memory_format=chosen)
         if chosen is torch.contiguous_format:
             return cls(dense, prod(x.shape[: x.dim() - rank]), 1, chosen)
@@ -282,9 +282,15 @@ def linear(x: Tensor, window: Window, what: Sum) -> Tensor:
     return out
 
 
-def linear_backward(grad: Tensor, window: Window, n: torch.Size, what: Sum) -> Tensor:
-    """The adjoint of :func:`linear`, in the layout of ``grad``."""
-    seen = Layout.of(grad, len(window))
+def linear_backward(
+    grad: Tensor,
+    window: Window,
+    n: torch.Size,
+    what: Sum,
+    layout: torch.memory_format | None = None,
+) -> Tensor:
+    """The adjoint of :func:`linear`, in a layout of choice or that of ``grad``."""
+    seen = Layout.of(grad, len(window), layout)
     to = seen.empty(list(n), grad.dtype)
     if to.numel():
         pool = sum_recipe(window, n, seen.inner or 1, grad.dtype, what)

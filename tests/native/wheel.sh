@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The wheel as a user gets it: built in isolation (no torch there), installed in an empty environment
+# The wheel as a user gets it (but for plain kernels alone, which build faster): built in isolation,
+# where there is no torch, installed in an empty environment
 # with what it asks for, run there. Without a compiler the build says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -7,7 +8,7 @@ PYTHON=${PYTHON:-.venv/bin/python}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
-"$PYTHON" -m pip wheel --quiet --no-deps --wheel-dir "$out" .
+CENOTE_TARGETS=scalar "$PYTHON" -m pip wheel --quiet --no-deps --wheel-dir "$out" .
 "$PYTHON" -m venv "$out/empty"
 "$out/empty/bin/pip" install --quiet --constraint constraints.txt "$out"/*.whl
 (cd "$out" && empty/bin/python -c '

@@ -72,9 +72,11 @@ def located(x: Tensor, window: Window, reduce: str) -> tuple[Tensor, Tensor]:
     laid, inside = _laid_out(x, window)
     filled = torch.where(inside, laid, reference.identity(reduce, x.dtype))
     best = filled.amax(-1, keepdim=True) if reduce == "max" else filled.amin(-1, keepdim=True)
-    first = ((filled == best) & inside).to(torch.int32).argmax(-1, keepdim=True)
+    first = ((filled == best) & inside).to(torch.int32).argmax(-1)
     numbers, _ = _laid_out(torch.arange(prod(n)).reshape(tuple(n)), window)
-    index = numbers.expand(laid.shape).gather(-1, first).squeeze(-1)
+    out, taps = numbers.shape[:-1], numbers.shape[-1]
+    place = first + (torch.arange(prod(out)) * taps).reshape(out)
+    index = numbers.flatten().index_select(0, place.flatten()).reshape(place.shape)
     return best.squeeze(-1), torch.where(inside.any(-1), index, -1)
 
 

@@ -131,12 +131,14 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, window: Window, what: Sum) -> Tensor:
         ctx.window, ctx.n, ctx.what = window, sizes_of(x, len(window)), what
+        ctx.layout = _kernels.memory_format(x, len(window))
         return _kernels.linear(x, window, what)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         if eager_only(grad) and not differentiable(grad):
-            return _kernels.linear_backward(grad, ctx.window, ctx.n, ctx.what), None, None
+            back = _kernels.linear_backward(grad, ctx.window, ctx.n, ctx.what, ctx.layout)
+            return back, None, None
         flat, rest = flatten(ctx.window), (*ctx.what.divisor, _flat(ctx.what.weights))
         return torch.ops.cenote.linear_pool_backward(grad, flat, ctx.n, *rest), None, None
 

@@ -70,7 +70,10 @@ def _gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     turn = torch.where(still, 1.0, doubled(y)).pow(1 - p)
     given = torch.where(still, 0.0, grad * turn) if p != 1 else doubled(grad)
     n = sizes_of(x, w.rank)
-    back = slope * linear_transpose(given, w, n, Divisor(*ctx.divisor))
+    spread = linear_transpose(given, w, n, Divisor(*ctx.divisor))
+    # What no window reads gets nothing, whatever it is: 0 times infinity would be no number.
+    slope = torch.where((spread == 0) & ~slope.isfinite(), 0.0, slope)
+    back = slope * spread
     return back.to(x.dtype), None, None, None, None, None
 
 

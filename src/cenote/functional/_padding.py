@@ -7,7 +7,9 @@ zero. The window that is left has no padding.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,43 @@ from torch import Tensor
 from cenote import _checks, _kernels
 from cenote.window import Axis, Window
 
-__all__ = ["pad", "unpadded"]
+__all__ = ["pad", "shown_padding", "unpadded"]
+
+Reduction = TypeVar("Reduction", bound=Callable[..., Any])
+
+_HALVES = (torch.float16, torch.bfloat16)
+
+
+def shown_padding(reduce: Reduction) -> Reduction:
+    """A reduction that takes padding which shows elements, made right at two edges.
+
+    Half types are padded in float32, so that the gradients of an element and of what shows it are
+    added before they are rounded. And there are as many outputs as the window has: behind shown
+    padding ceil mode would find room for more.
+    """
+
+    @functools.wraps(reduce)
+    def padded(
+        op: str, x: Tensor, window: Window, *, padding_mode: str = "identity", **options: Any
+    ) -> Any:
+        if padding_mode == "identity":
+            return reduce(op, x, window, padding_mode=padding_mode, **options)
+        half = isinstance(x, Tensor) and x.dtype in _HALVES
+        given = x.float() if half else x
+        result = reduce(op, given, window, padding_mode=padding_mode, **options)
+        pair = isinstance(result, tuple)
+        values, *indices = result if pair else (result,)
+        values = values.to(x.dtype) if half else values
+        if any(isinstance(axis, Axis) and axis.ceil for axis in window):
+            sizes = window.out(x.shape[x.dim() - window.rank :])
+            layout = _kernels.memory_format(x, window.rank)
+            values, *indices = (
+                t[(..., *map(slice, sizes))].contiguous(memory_format=layout)
+                for t in (values, *indices)
+            )
+        return (values, *indices) if pair else values
+
+    return cast(Reduction, padded)
 
 
 def pad(op: str, x: Tensor, window: Window, mode: str) -> tuple[Tensor, Window]:

@@ -2,7 +2,8 @@
 
 On small tensors a call costs more than the work. A plan has the work behind the checks ready: one
 allocation and one call of a kernel are left. It serves contiguous tensors of which no gradient is
-asked, and arguments that are plain integers; every other call goes the ordinary way.
+asked, and arguments that are plain integers or tuples of them; every other call goes the ordinary
+way.
 """
 
 from __future__ import annotations
@@ -25,17 +26,24 @@ Arguments = tuple[Any, Any, Any, Any, bool]
 
 _Plan = tuple[torch.Size, Callable[..., None], tuple[Any, ...]]
 
+_INTEGERS = {int}
 _MOST = 1024
 _plans: dict[Any, _Plan] = {}
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value may be a key: True and 1.0 equal 1, and must not be taken for it."""
+    kind = type(value)
+    return kind is int or (kind is tuple and set(map(type, value)) == _INTEGERS)
 
 
 def _eligible(x: Tensor, arguments: Arguments) -> bool:
     kernel_size, stride, padding, dilation, _ = arguments
     return (
-        type(kernel_size) is int  # True and 1.0 equal 1 as keys, and must not be taken for it
-        and (stride is None or type(stride) is int)
-        and type(padding) is int
-        and type(dilation) is int
+        _plain(kernel_size)
+        and (stride is None or _plain(stride))
+        and _plain(padding)
+        and _plain(dilation)
         and eager_only(x)
         and not (x.requires_grad and torch.is_grad_enabled())
         and x.is_contiguous()

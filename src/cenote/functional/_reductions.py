@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cenote import _checks, _kernels, _ops, reference
 from cenote._kernels import Divisor
-from cenote.functional._padding import pad, unpadded
+from cenote.functional._padding import pad, shown_padding, unpadded
 from cenote.reference.layout import doubled
 from cenote.window import Axis, Window
 
@@ -48,10 +48,10 @@ def widen(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def select(
-    op: str, x: Tensor, window: Window, reduce: str, return_indices: bool, padding_mode: str
+@shown_padding
+def _select(
+    op: str, x: Tensor, window: Window, *, reduce: str, return_indices: bool, padding_mode: str
 ) -> Any:
-    """The greatest or least elements; with ``return_indices`` where each lies in its plane."""
     prepare(op, x, window, padding_mode)
     if padding_mode == "identity":
         return _ops.select(x, window, reduce, bool(return_indices))
@@ -60,6 +60,15 @@ def select(
         return _ops.select(padded, bare, reduce, False)
     values, indices = _ops.select(padded, bare, reduce, True)
     return values, unpadded(indices, window, x.shape[x.dim() - window.rank :], padding_mode)
+
+
+def select(
+    op: str, x: Tensor, window: Window, reduce: str, return_indices: bool, padding_mode: str
+) -> Any:
+    """The greatest or least elements; with ``return_indices`` where each lies in its plane."""
+    return _select(
+        op, x, window, reduce=reduce, return_indices=return_indices, padding_mode=padding_mode
+    )
 
 
 def greatest(x: Tensor, window: Window) -> Tensor:
@@ -92,6 +101,7 @@ def minimum(
     return select(op, x, window, "min", return_indices, padding_mode)
 
 
+@shown_padding
 def average(
     op: str,
     x: Tensor,
@@ -112,6 +122,7 @@ def average(
     return _ops.linear(x, window, Divisor(bool(count_include_pad), override, rounding))
 
 
+@shown_padding
 def total(op: str, x: Tensor, window: Window, *, padding_mode: str = "identity") -> Tensor:
     """Sums; of integers and booleans in int64."""
     prepare(op, x, window, padding_mode)
@@ -120,6 +131,7 @@ def total(op: str, x: Tensor, window: Window, *, padding_mode: str = "identity")
     return _ops.linear(x, window, _TOTAL)
 
 
+@shown_padding
 def norm(
     op: str, x: Tensor, window: Window, *, norm_type: Any = 2.0, padding_mode: str = "identity"
 ) -> Tensor:
@@ -134,6 +146,7 @@ def norm(
     return _ops.power(x, window, p, None, _SUM)
 
 
+@shown_padding
 def smooth_maximum(
     op: str,
     x: Tensor,
@@ -164,6 +177,7 @@ def _log_taps(x: Tensor, window: Window) -> Any:
     return _ops.linear(ones, window, _SUM).clamp(min=1).log().squeeze(0)
 
 
+@shown_padding
 def generalized_mean(
     op: str,
     x: Tensor,
@@ -193,6 +207,7 @@ def generalized_mean(
     return torch.where(nothing, mean, root).to(x.dtype)
 
 
+@shown_padding
 def median(
     op: str,
     x: Tensor,
@@ -222,6 +237,7 @@ def _pick(x: Tensor, taps: Tensor, window: Window) -> tuple[Tensor, Tensor]:
     return _ops.pick(x, indices, window.rank), indices
 
 
+@shown_padding
 def stochastic(
     op: str,
     x: Tensor,
@@ -254,6 +270,7 @@ def stochastic(
     return torch.where(itself, share, mean).to(x.dtype)
 
 
+@shown_padding
 def mixture(
     op: str,
     x: Tensor,

@@ -11,7 +11,7 @@ from cenote import _args, _checks, _ops
 from cenote._kernels import Divisor
 from cenote.functional import _reductions
 from cenote.functional._families import ANY, Family, Op
-from cenote.functional._padding import pad
+from cenote.functional._padding import pad, shown_padding
 from cenote.window import Window
 
 __all__ = [
@@ -61,7 +61,7 @@ def _blur_pool(
     tensor([2., 1.])
     """
     window = _args.blur_window(_op.name, _op.rank, kernel_size, stride, padding)
-    return _blur(_op.name, input, window, padding_mode)
+    return _blur(_op.name, input, window, padding_mode=padding_mode)
 
 
 blur_pool1d, blur_pool2d, blur_pool3d = _blur_pool("blur_pool")
@@ -103,13 +103,14 @@ def _max_blur_pool(
     blur = _args.filter_window(_op.name, _op.rank, filter_size, stride)
     _checks.check_input(_op.name, input, window)
     _checks.check_floating(_op.name, input)
-    return _blur(_op.name, _reductions.greatest(input, window), blur, padding_mode)
+    return _blur(_op.name, _reductions.greatest(input, window), blur, padding_mode=padding_mode)
 
 
 max_blur_pool1d, max_blur_pool2d, max_blur_pool3d = _max_blur_pool("max_blur_pool")
 
 
-def _blur(op: str, x: Tensor, window: Window, padding_mode: str) -> Tensor:
+@shown_padding
+def _blur(op: str, x: Tensor, window: Window, *, padding_mode: str) -> Tensor:
     _reductions.prepare(op, x, window, padding_mode)
     _checks.check_floating(op, x)
     if padding_mode != "identity":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from cenote import _args, _kernels, reference
 from cenote.functional import _reductions
-from cenote.functional._padding import pad
+from cenote.functional._padding import pad, shown_padding
 from cenote.window import Window
 
 __all__ = ["pool"]
@@ -74,7 +75,7 @@ def pool(x: Tensor, window: Window, reduce: str | Fold = "max", **options: Any) 
     _args.check_window("pool", window)
     if isinstance(reduce, tuple):
         _check_options("a pair of callables", _fold, options)
-        return _fold("pool", x, window, reduce, **options)
+        return _fold("pool", x, window, **options, reduce=reduce)
     if not isinstance(reduce, str) or reduce not in _REDUCTIONS:
         raise ValueError(
             f"pool: reduce = {reduce!r}: must be one of {', '.join(_REDUCTIONS)}, or a pair of"
@@ -86,7 +87,7 @@ def pool(x: Tensor, window: Window, reduce: str | Fold = "max", **options: Any) 
 
 
 def _check_options(reduce: str, reduction: Callable[..., Any], options: dict[str, Any]) -> None:
-    taken = reduction.__kwdefaults__ or {}
+    taken = inspect.unwrap(reduction).__kwdefaults__ or {}
     for name in options:
         if name not in taken:
             raise TypeError(
@@ -94,8 +95,9 @@ def _check_options(reduce: str, reduction: Callable[..., Any], options: dict[str
             )
 
 
+@shown_padding
 def _fold(
-    op: str, x: Tensor, window: Window, reduce: Fold, *, padding_mode: str = "identity"
+    op: str, x: Tensor, window: Window, *, padding_mode: str = "identity", reduce: Any
 ) -> Tensor:
     """A reduction of the caller's own."""
     if len(reduce) != 2 or not all(map(callable, reduce)):

@@ -21,7 +21,7 @@ def pick(x: Tensor, indices: Tensor, rank: int) -> Tensor:
     """
     lead = x.shape[: x.dim() - rank]
     flat = x.reshape(*lead, prod(x.shape[x.dim() - rank :]))
-    picked = flat.gather(-1, indices.clamp(min=0).reshape(*lead, -1)).reshape(indices.shape)
+    picked = flat.gather(-1, indices.clamp(min=0).flatten(-rank)).reshape(indices.shape)
     return torch.where(indices < 0, picked.new_zeros(()), picked)
 
 
