@@ -19,13 +19,16 @@ Five rules make ONNX Runtime's numbers ours:
 - A ``Pad`` with zeros in front of a ``MaxPool`` names its axes, or ONNX Runtime would fuse the two.
 
 What never comes here (median, unpooling, fractional pooling) is traced by the formulas of
-:mod:`cenote.reference`.
+:mod:`cenote.reference`. Programs that ``torch.export`` made hold our operators, which the exporter
+does not know: :func:`decompositions` rewrites them.
 """
 
 from cenote._onnx.frame import exporting
 from cenote._onnx.nodes import linear, linear_transpose, logsumexp, power, select, zeros_around
+from cenote._onnx.programs import decompositions
 
 __all__ = [
+    "decompositions",
     "exporting",
     "linear",
     "linear_transpose",

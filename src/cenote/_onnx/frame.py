@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import prod
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from cenote.window import Adaptive, Axis, Window
 
-__all__ = ["Frame", "exporting", "is_static", "is_whole", "nonzero", "padding_of"]
+__all__ = [
+    "Frame",
+    "exporting",
+    "is_static",
+    "is_whole",
+    "nonzero",
+    "numbers",
+    "padding_of",
+    "rewriting",
+]
 
 # Both are public, and younger than the oldest torch that cenote works with.
 _nodes_known = hasattr(torch.compiler, "is_exporting") and hasattr(
@@ -109,9 +121,27 @@ def nonzero(pads: Sequence[Any]) -> bool:
     return not all(isinstance(p, int) and p == 0 for p in pads)
 
 
+_rewriting = ContextVar("rewriting", default=False)
+
+
+@contextmanager
+def rewriting() -> Iterator[None]:
+    """While an exported program is rewritten, which takes no constants: all sizes are symbols."""
+    token = _rewriting.set(True)
+    try:
+        yield
+    finally:
+        _rewriting.reset(token)
+
+
 def is_static(n: Sequence[Any]) -> bool:
-    """Whether sizes are numbers."""
-    return all(isinstance(length, int) for length in n)
+    """Whether sizes are numbers, of which constants may be made."""
+    return all(isinstance(length, int) for length in n) and not _rewriting.get()
+
+
+def numbers(values: Sequence[float], dtype: torch.dtype = torch.float32) -> Tensor:
+    """A few numbers as a tensor that also a program which is rewritten takes."""
+    return torch.stack([torch.full((), value, dtype=dtype) for value in values])
 
 
 def is_whole(window: Window) -> bool:

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from cenote import reference
 from cenote._kernels import Divisor, Weights
-from cenote._onnx.frame import padding_of
-from cenote.reference.sums import tap_weights
+from cenote._onnx.frame import numbers, padding_of
 from cenote.window import Adaptive, Axis, Window
 
 __all__ = ["added", "counted", "located", "logsumexp", "multiplied", "reduced"]
@@ -73,10 +72,10 @@ def located(x: Tensor, window: Window, reduce: str) -> tuple[Tensor, Tensor]:
     filled = torch.where(inside, laid, reference.identity(reduce, x.dtype))
     best = filled.amax(-1, keepdim=True) if reduce == "max" else filled.amin(-1, keepdim=True)
     first = ((filled == best) & inside).to(torch.int32).argmax(-1)
-    numbers, _ = _laid_out(torch.arange(prod(n)).reshape(tuple(n)), window)
-    out, taps = numbers.shape[:-1], numbers.shape[-1]
+    table, _ = _laid_out(torch.arange(prod(n)).reshape(tuple(n)), window)
+    out, taps = table.shape[:-1], table.shape[-1]
     place = first + (torch.arange(prod(out)) * taps).reshape(out)
-    index = numbers.flatten().index_select(0, place.flatten()).reshape(place.shape)
+    index = table.flatten().index_select(0, place.flatten()).reshape(place.shape)
     return best.squeeze(-1), torch.where(inside.any(-1), index, -1)
 
 
@@ -84,7 +83,10 @@ def added(x: Tensor, window: Window, weights: Weights | None) -> Tensor:
     """The sum of every window: ``(*lead, *n) -> (*lead, *out)``."""
     laid, inside = _laid_out(x, window)
     terms = torch.where(inside, laid, 0)
-    return (terms if weights is None else terms * tap_weights(weights, terms)).sum(-1)
+    if weights is not None:
+        rows = [numbers(row, terms.dtype) for row in weights]
+        terms = terms * fold(lambda a, b: a[..., None] * b, rows).flatten()
+    return terms.sum(-1)
 
 
 def counted(x: Tensor, window: Window, count_include_pad: bool) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from cenote import reference
 from cenote._kernels import Divisor, Weights
 from cenote._onnx import gathers
-from cenote._onnx.frame import Frame, is_static, is_whole, nonzero
+from cenote._onnx.frame import Frame, is_static, is_whole, nonzero, numbers
 from cenote.window import Axis, Window
 
 __all__ = ["linear", "linear_transpose", "logsumexp", "power", "select", "zeros_around"]
@@ -82,27 +82,27 @@ def select(x: Tensor, window: Window, reduce: str, indices: bool) -> Any:
         values = _symbolic("MaxPool", (images,), frame.out, **attributes)
         return _as_given(_turned(values, reduce), x, rank)
     shape = (*images.shape[:2], *frame.out)
-    values, numbers = torch.onnx.ops.symbolic_multi_out(
+    values, counts = torch.onnx.ops.symbolic_multi_out(
         "MaxPool", (images,), attributes, dtypes=(kind, torch.int64), shapes=(shape, shape)
     )
     values = _as_given(_turned(values, reduce), x, rank)
-    return values, _in_plane(numbers, n, left).reshape(values.shape)
+    return values, _in_plane(counts, n, left).reshape(values.shape)
 
 
-def _in_plane(numbers: Tensor, n: Sequence[Any], left: Sequence[Any]) -> Tensor:
+def _in_plane(counts: Tensor, n: Sequence[Any], left: Sequence[Any]) -> Tensor:
     """A node's indices as indices in a plane of sizes ``n``.
 
     The node counts on from plane to plane, and counts what was padded in front of it.
     """
     if not nonzero(left) and is_static(n):
-        return torch.remainder(numbers, prod(n))
-    index, pitch = torch.zeros_like(numbers), 1
+        return torch.remainder(counts, prod(n))
+    index, pitch = torch.zeros_like(counts), 1
     for axis, length in enumerate(reversed(n)):
         before, after = left[2 * axis : 2 * axis + 2]
         padded = torch.full((), before + length + after, dtype=torch.int64)
-        index = index + (numbers % padded - before) * pitch
+        index = index + (counts % padded - before) * pitch
         # torch's own rounded division of integers is translated through floats
-        numbers, pitch = _symbolic("Div", (numbers, padded), numbers.shape[2:]), pitch * length
+        counts, pitch = _symbolic("Div", (counts, padded), counts.shape[2:]), pitch * length
     return index
 
 
@@ -208,9 +208,9 @@ def _added(x: Tensor, frame: Frame, weights: Weights | None) -> Tensor:
     """The sum of every window, padding being zeros."""
     if weights is None and not frame.dilated:
         return _sliding("AveragePool", x, frame, count_include_pad=1) * float(frame.taps)
-    along = weights or [[1.0] * axis.kernel for axis in frame.axes]
-    factors = [torch.tensor(list(numbers)) for numbers in along]
-    kernel = fold(lambda a, b: a[..., None] * b, factors)[None, None]
+    kernel = torch.ones([axis.kernel for axis in frame.axes])[None, None]
+    if weights is not None:
+        kernel = fold(lambda a, b: a[..., None] * b, map(numbers, weights))[None, None]
     planes = x.reshape(-1, 1, *x.shape[2:])  # one channel a plane: every plane for itself
     pads, left = frame.split()
     padded = F.pad(planes, left) if nonzero(left) else planes
@@ -237,7 +237,7 @@ def linear_transpose(
 
 def _repeated(x: Tensor, factors: Sequence[int]) -> Tensor:
     if x.dtype == torch.float32:  # ONNX Runtime resizes few types
-        images, scales = _images(x, len(factors)), torch.tensor([1.0, 1.0, *map(float, factors)])
+        images, scales = _images(x, len(factors)), numbers([1.0, 1.0, *map(float, factors)])
         shape = (*images.shape[:2], *map(operator.mul, images.shape[2:], factors))
         how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         node = torch.onnx.ops.symbolic(
