@@ -99,7 +99,7 @@ class Axis:
         """This axis over an input of length ``n``, with "same" padding turned into numbers."""
         if self.before is not None:
             return self
-        outputs = -(-n // self.stride)
+        outputs = (n + self.stride - 1) // self.stride
         total = max(0, (outputs - 1) * self.stride + self.extent - n)
         return Axis(self.kernel, self.stride, total // 2, total - total // 2, self.dilation)
 
@@ -371,6 +371,8 @@ def _integer(name: str, value: Any) -> int:
     """``value`` as an int, for whatever counts as an integer; bool and float do not."""
     if isinstance(value, bool):
         raise TypeError(f"{name} = {value}: must be an integer, not a bool")
+    if type(value).__name__ == "SymInt":  # a size while tracing: its number is not to be asked for
+        return value  # type: ignore[no-any-return]
     try:
         return operator.index(value)
     except TypeError:

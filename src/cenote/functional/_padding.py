@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cenote import _checks, _kernels
+from cenote import _checks, _kernels, _onnx
 from cenote.window import Axis, Window
 
 __all__ = ["pad", "shown_padding", "unpadded"]
@@ -78,7 +78,9 @@ def pad(op: str, x: Tensor, window: Window, mode: str) -> tuple[Tensor, Window]:
         if mode != "zeros" and pair != (0, 0):
             shown = _shown(mode, n, *pair, x.device)
             padded = padded.index_select(lead + position, shown)
-    if mode == "zeros":
+    if mode == "zeros" and _onnx.exporting():
+        padded = _onnx.zeros_around(x, pads)
+    elif mode == "zeros":
         padded = F.pad(x, [amount for pair in reversed(pads) for amount in pair])
     bare = Window(
         dataclasses.replace(axis.at(n), before=0, after=0) if pair != (0, 0) else axis
