@@ -68,6 +68,7 @@ def _gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         slope = (wide >= ctx.floor) * wide.clamp(min=ctx.floor).pow(p - 1)
     still = y == 0  # of a window without anything the slope is taken as 0
     turn = torch.where(still, 1.0, doubled(y)).pow(1 - p)
+    turn = torch.where((grad == 0) & ~turn.isfinite(), 0.0, turn)  # nothing to be given
     given = torch.where(still, 0.0, grad * turn) if p != 1 else doubled(grad)
     n = sizes_of(x, w.rank)
     spread = linear_transpose(given, w, n, Divisor(*ctx.divisor))
