@@ -26,33 +26,23 @@ _HALVES = (torch.float16, torch.bfloat16)
 
 
 def shown_padding(reduce: Reduction) -> Reduction:
-    """A reduction that takes padding which shows elements, made right at two edges.
+    """A reduction whose half types are padded in float32 and rounded behind it.
 
-    Half types are padded in float32, so that the gradients of an element and of what shows it are
-    added before they are rounded. And there are as many outputs as the window has: behind shown
-    padding ceil mode would find room for more.
+    So the gradients of an element and of what shows it are added before they are rounded.
     """
 
     @functools.wraps(reduce)
     def padded(
         op: str, x: Tensor, window: Window, *, padding_mode: str = "identity", **options: Any
     ) -> Any:
-        if padding_mode == "identity":
-            return reduce(op, x, window, padding_mode=padding_mode, **options)
-        half = isinstance(x, Tensor) and x.dtype in _HALVES
+        half = padding_mode != "identity" and isinstance(x, Tensor) and x.dtype in _HALVES
         given = x.float() if half else x
         result = reduce(op, given, window, padding_mode=padding_mode, **options)
-        pair = isinstance(result, tuple)
-        values, *indices = result if pair else (result,)
-        values = values.to(x.dtype) if half else values
-        if any(isinstance(axis, Axis) and axis.ceil for axis in window):
-            sizes = window.out(x.shape[x.dim() - window.rank :])
-            layout = _kernels.memory_format(x, window.rank)
-            values, *indices = (
-                t[(..., *map(slice, sizes))].contiguous(memory_format=layout)
-                for t in (values, *indices)
-            )
-        return (values, *indices) if pair else values
+        if not half:
+            return result
+        if isinstance(result, tuple):
+            return (result[0].to(x.dtype), *result[1:])
+        return result.to(x.dtype)
 
     return cast(Reduction, padded)
 
@@ -61,7 +51,8 @@ def pad(op: str, x: Tensor, window: Window, mode: str) -> tuple[Tensor, Window]:
     """``x`` with the window's padding around it, and the window without.
 
     ``(*lead, *n) -> (*lead, *(before + n + after))``, in the layout of ``x``. What ceil mode hangs
-    over stays what it is.
+    over stays what it is, and padding that no window reads is left out: ceil mode would find room
+    for one more there.
 
     Raises:
         ValueError: padding that shows elements which the input does not have.
@@ -72,9 +63,9 @@ def pad(op: str, x: Tensor, window: Window, mode: str) -> tuple[Tensor, Window]:
     if all(pair == (0, 0) for pair in pads):
         return x, window
     padded = x
-    for position, pair in enumerate(pads):
+    for position, (axis, pair) in enumerate(zip(window, pads, strict=True)):
         n = x.shape[lead + position]
-        _checks.check_pads(op, mode, rank, position, pair, n)
+        _checks.check_pads(op, mode, rank, position, _padding(axis, n), n)
         if mode != "zeros" and pair != (0, 0):
             shown = _shown(mode, n, *pair, x.device)
             padded = padded.index_select(lead + position, shown)
@@ -113,10 +104,19 @@ def unpadded(indices: Tensor, window: Window, n: Sequence[int], mode: str) -> Te
 
 
 def _pads(window: Window, n: Sequence[int]) -> list[tuple[int, int]]:
-    return [
-        axis.at(length).padding if isinstance(axis, Axis) else (0, 0)
-        for axis, length in zip(window, n, strict=True)
-    ]
+    """The padding of every axis that its windows read."""
+    pads = []
+    for axis, length in zip(window, n, strict=True):
+        before, after = _padding(axis, length)
+        if isinstance(axis, Axis) and axis.ceil:
+            read = (axis.out(length) - 1) * axis.stride + axis.extent - before - length
+            after = torch.sym_max(0, torch.sym_min(after, read))
+        pads.append((before, after))
+    return pads
+
+
+def _padding(axis: Any, n: int) -> tuple[int, int]:
+    return axis.at(n).padding if isinstance(axis, Axis) else (0, 0)
 
 
 def _shown(mode: str, n: int, before: int, after: int, device: torch.device) -> Tensor:
