@@ -42,11 +42,12 @@ struct Log2 {
 };
 inline Log2 log2_of(double x) {
   const bool tiny = x < 0x1p-1022;
-  const Index bits = __builtin_bit_cast(Index, tiny ? x * 0x1p54 : x);
+  // Without a sign, because -0 may run over; what comes of it is not used.
+  const uint64_t bits = __builtin_bit_cast(uint64_t, tiny ? x * 0x1p54 : x);
   // The mantissa in [sqrt(1/2), sqrt(2)), so that logarithms near 1 lose nothing.
-  constexpr Index kRoot = 0x3fe6a09e667f3bcd;
-  const Index exponent = (bits - kRoot) >> 52;
-  const double m = __builtin_bit_cast(double, bits - (exponent << 52));
+  constexpr uint64_t kRoot = 0x3fe6a09e667f3bcd;
+  const Index exponent = static_cast<Index>(bits - kRoot) >> 52;
+  const double m = __builtin_bit_cast(double, bits - (static_cast<uint64_t>(exponent) << 52));
   // ln m = 2 artanh((m-1)/(m+1)); with |s| < 0.172 the next term is below 2^-60 of the sum.
   const double s = (m - 1) / (m + 1), z = s * s;
   double series = 1.0 / 23;
