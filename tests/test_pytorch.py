@@ -4,6 +4,7 @@ import copy
 import inspect
 import io
 import multiprocessing
+import os
 import pickle
 import threading
 
@@ -248,6 +249,8 @@ def test_vmap_of_gradients(name):
 
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 def test_compile_without_a_graph_break(name, dynamic):
+    if name == "product" and dynamic and os.environ.get("CENOTE_SLOW") != "1":
+        pytest.skip("slow: set CENOTE_SLOW=1")  # a formula of sizes for every tap
     torch._dynamo.reset()
     compiled = torch.compile(CALLS[name], fullgraph=True, dynamic=dynamic, backend="aot_eager")
     for size in (11, 12):

@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
+# Vectors with masks, vectors without, and none: other instruction sets are the same source again.
+if [ "$(uname -m)" = x86_64 ]; then export CENOTE_TARGETS="${CENOTE_TARGETS-avx512;avx2;scalar}"; fi
 
 # An editable install takes precedence over anything on the path; without `site` it is not there,
 # and the environment's packages come in by their folder.
