@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from cenote.training.files import replace_file
 
@@ -42,7 +42,9 @@ class Checkpoint:
             name: tensor.detach().clone().contiguous() for name, tensor in self.tensors.items()
         }
         metadata = {"cenote": json.dumps({"format": FORMAT, **self.state})}
-        replace_file(path, lambda temporary: save_file(tensors, temporary, metadata))
+        # Not its save_file: that has a temporary file of its own, which a kill would leave behind.
+        content = save(tensors, metadata)
+        replace_file(path, lambda temporary: _write(temporary, content))
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -121,3 +123,7 @@ def load_optimizer(
         state.setdefault(index[parameter], {})[key] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
