@@ -215,6 +215,20 @@ void bind_places(nb::module_& m) {
       free_gil);
 }
 
+void bind_roof(nb::module_& m) {
+  m.def(
+      "roof",
+      [](const Call& call, Address in, Index in_bytes, Address out, Index out_bytes, bool streams) {
+        constexpr Address kLine = 64;
+        if (in % kLine || out % kLine)
+          throw std::invalid_argument("roof: both addresses must be multiples of 64");
+        const How with = how(call);
+        roof(with.kernels, at<const char>(in), in_bytes, at<char>(out), out_bytes, streams,
+             with.threads);
+      },
+      nb::call_guard<nb::gil_scoped_release>());
+}
+
 // The relation as the kernels see it, for the test that holds it to window.py.
 std::vector<Index> listed(const host::Run& run) {
   return {run.source, run.step, run.tap, run.tap_step, run.count};
@@ -257,4 +271,5 @@ NB_MODULE(_native, m) {
   bind_call(m);
   bind_pool(m);
   bind_places(m);
+  bind_roof(m);
 }

@@ -4,6 +4,11 @@
 #include <memory>
 #include <new>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
 #ifdef _OPENMP
 #include <omp.h>
 #include <pthread.h>
@@ -67,6 +72,50 @@ void run(Kernel kernel, const Task& task, Index units, Index bytes, int threads)
   }
 #endif
   kernel(task, 0, units, scratch);
+}
+
+void roof(const Kernels& kernels, const char* in, Index in_bytes, char* out, Index out_bytes,
+          bool streams, int threads) {
+  constexpr Index kLine = 64;
+  const auto part = [&](Index mine, Index all) {
+    const Index i0 = in_bytes / kLine * mine / all * kLine,
+                i1 = in_bytes / kLine * (mine + 1) / all * kLine;
+    const Index o0 = out_bytes / kLine * mine / all * kLine,
+                o1 = out_bytes / kLine * (mine + 1) / all * kLine;
+    kernels.move(in + i0, i1 - i0, out + o0, o1 - o0, streams);
+  };
+#ifdef _OPENMP
+  if (threads > 1 && !forked) {
+#pragma omp parallel num_threads(threads)
+    part(omp_get_thread_num(), omp_get_num_threads());
+    return;
+  }
+#endif
+  part(0, 1);
+}
+
+bool beyond_caches(Index bytes) {
+  static const Index last_cache = [] {
+    Index found = 0;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    found = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    return found > 0 ? found : Index(32) << 20;
+  }();
+  return bytes > last_cache;
+}
+
+void before_writing([[maybe_unused]] void* output, [[maybe_unused]] Index bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr Index kLeast = Index(4) << 20;
+  if (bytes < kLeast) return;
+  static const std::uintptr_t page = std::uintptr_t(sysconf(_SC_PAGESIZE));
+  const std::uintptr_t first = (reinterpret_cast<std::uintptr_t>(output) + page - 1) / page * page;
+  const std::uintptr_t last =
+      (reinterpret_cast<std::uintptr_t>(output) + std::size_t(bytes)) / page * page;
+  // Only advice: where it is not taken, pages are small ones.
+  madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#endif
 }
 
 }  // namespace cenote

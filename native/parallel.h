@@ -13,4 +13,14 @@ int default_threads();
 // written.
 void run(Kernel kernel, const Task& task, Index units, Index bytes, int threads);
 
+// Moves the bytes alone, over the same threads: the least time that any kernel can take.
+void roof(const Kernels& kernels, const char* in, Index in_bytes, char* out, Index out_bytes,
+          bool streams, int threads);
+
+// Whether so many bytes are more than the last cache holds.
+bool beyond_caches(Index bytes);
+
+// Asks for large pages before fresh memory is touched for the first time.
+void before_writing(void* output, Index bytes);
+
 }  // namespace cenote

@@ -5,7 +5,8 @@
 // l.
 #pragma once
 
-#include "rows-inl.h"
+#include "deal-inl.h"
+#include "readers-inl.h"
 
 namespace cenote::CENOTE_TARGET {
 
@@ -57,7 +58,12 @@ class Reduction {
       : task_(task),
         g_(task.geometry),
         phases_(g_.axis[g_.rank - 1], slides_backward(g_) ? g_.n[g_.rank - 1] : 0, arena),
-        fill_(M::identity(task.identity)) {
+        deal_(dealt_axis(g_), g_.n[g_.rank - 1], g_.inner, deals(g_) ? most_dealt(g_) : 0,
+              last_tap(g_), M::identity(task.identity), arena),
+        folds_(folds(g_)),
+        deals_(deals(g_)),
+        slides_(slides(g_)) {
+    how_.fill = M::identity(task.identity);
     Index taps = 1;
     for (int level = g_.rank - 1; level >= 0; --level) {
       Level& at = level_[level];
@@ -66,24 +72,38 @@ class Reduction {
       at.taps_inside = taps;
       taps *= g_.axis[level].kernel;
       at.weight = static_cast<const T*>(task.weight[level]);
-      if (level < g_.rank - 1 || g_.inner > 1 || folds(g_))
+      if (level < g_.rank - 1 || (g_.inner > 1 && !rows(g_)) || folds(g_))
         at.runs = runs_along<Way>(g_, level, arena);
-      const Index most = most_sources(level);
+      const bool dealt = level == g_.rank - 1 && deals(g_);
+      const Index most = dealt ? last_tap(g_) : most_sources(level);
       at.operand = arena.take<Operand<T, Tap>>(most);
       if (level == g_.rank - 1) continue;
-      at.slots = min(max(extent(g_.axis[level]), most), Way::sources(g_)[level]);
+      const Index apart = min(max(extent(g_.axis[level]), most), Way::sources(g_)[level]);
+      for (at.slots = 1; at.slots < apart;) at.slots *= 2;
       at.held = arena.take<Index>(at.slots);
+      at.nan = arena.take<bool>(at.slots);
       at.values = arena.take<T>(at.slots * at.target_slice);
       if constexpr (kKeepsTaps<Tap>) at.taps = arena.take<Tap>(at.slots * at.target_slice);
     }
     if (const Index direct = direct_operands()) direct_ = arena.take<Operand<T, Tap>>(direct);
     if (prepares()) prepared_ = arena.take<T>(most_prepared());
     if constexpr (kKeepsTaps<Tap>) find_first_taps(arena);
-    const int last = g_.rank - 1;
-    const Axis& axis = g_.axis[last];
-    const Index last_start = (g_.out[last] - 1) * axis.stride - axis.before;
-    low_ = min(axis.kernel - 1, max(0, ceil_div(-last_start, axis.dilation)));
-    high_ = max(low_ + 1, min(axis.kernel, ceil_div(g_.n[last] + axis.before, axis.dilation)));
+    if (deals(g_)) set_hands();
+    if (slides(g_)) {
+      const Axis& axis = g_.axis[g_.rank - 1];
+      const Index group = g_.inner;
+      sliding_ = {axis.stride,
+                  axis.dilation * group,
+                  axis.before * group,
+                  g_.n[g_.rank - 1] * group,
+                  first_tap(g_),
+                  last_tap(g_),
+                  level_[g_.rank - 1].weight,
+                  0,
+                  0,
+                  0};
+      sliding_.from(0);
+    }
   }
 
   // The plane to reduce; the slices of the one before are forgotten.
@@ -112,10 +132,12 @@ class Reduction {
  private:
   struct Level {
     Index target_slice, source_slice, taps_inside, slots;
+    Index hands;  // how many operands stay as they are, because rows are dealt out to them
     const Run* runs;
     const T* weight;
     Operand<T, Tap>* operand;
     Index* held;  // which source slice every slot of the ring holds, or -1
+    bool* nan;    // whether there may be a NaN in it
     T* values;
     Tap* taps;
   };
@@ -131,6 +153,44 @@ class Reduction {
   }
   static bool slides_backward(const Geometry& g) {
     return !Way::forward && g.inner == 1 && !folds(g);
+  }
+  // Whether rows are dealt out to their taps; with many channels inside, taps are rows already.
+  static bool rows(const Geometry& g) {
+    return Way::forward && (g.inner == 1 || g.inner < kLanes<T>) && !g.starts[g.rank - 1] &&
+           !folds(g);
+  }
+  static bool deals(const Geometry& g) { return rows(g) && !slides(g); }
+  // Whether taps are read where they lie. Few channels side by side are a row that is longer.
+  static bool slides(const Geometry& g) {
+    const Index stride = g.axis[g.rank - 1].stride;
+    return rows(g) && (stride == 1 || (stride == 2 && g.inner == 1));
+  }
+  static Axis dealt_axis(const Geometry& g) {
+    return deals(g) ? g.axis[g.rank - 1] : Axis{1, 1, 0, 0, 1, false};
+  }
+  static Index most_dealt(const Geometry& g) {
+    const Index outputs = g.out[g.rank - 1];
+    return g.rank == 1 ? min(outputs, kStretch) : outputs;
+  }
+  // Taps outside [first_tap, last_tap) lie outside the row for every output.
+  static Index first_tap(const Geometry& g) {
+    const Axis& axis = g.axis[g.rank - 1];
+    const Index start = (g.out[g.rank - 1] - 1) * axis.stride - axis.before;
+    return min(axis.kernel - 1, max(0, ceil_div(-start, axis.dilation)));
+  }
+  static Index last_tap(const Geometry& g) {
+    if (!rows(g)) return 1;
+    const Axis& axis = g.axis[g.rank - 1];
+    const Index stop = ceil_div(g.n[g.rank - 1] + axis.before, axis.dilation);
+    return max(first_tap(g) + 1, min(axis.kernel, stop));
+  }
+  void set_hands() {
+    Level& at = level_[g_.rank - 1];
+    if (!at.operand) return;
+    const Index low = first_tap(g_);
+    at.hands = last_tap(g_) - low;
+    for (Index j = 0; j < at.hands; ++j)
+      at.operand[j] = {deal_.tap(low + j), nullptr, low + j, at.weight ? at.weight[low + j] : T(1)};
   }
 
   // Whether sources go through scratch memory: elements that are no lanes, gradients to be divided.
@@ -160,7 +220,8 @@ class Reduction {
   // Whether, with channels inside, all taps of a window are combined in registers at once, and how
   // many they are at most: where that takes fewer loads than passing the slices through memory.
   Index direct_operands() const {
-    if (!Way::forward || g_.inner == 1 || g_.rank == 1 || M::weighted || prepares()) return 0;
+    if (!Way::forward || g_.inner == 1 || g_.rank == 1 || M::weighted || prepares() || rows(g_))
+      return 0;
     Index together = 1, in_passes = 0;
     for (int l = g_.rank - 1; l >= 0; --l) {
       const Index kernel = g_.axis[l].kernel;
@@ -173,16 +234,17 @@ class Reduction {
   void find_first_taps(Arena& arena) {
     for (int l = 0; l < g_.rank; ++l)  // a dense window always has an element
       for (Index o = 0; g_.axis[l].dilation > 1 && o < g_.out[l]; ++o)
-        may_be_empty_ = may_be_empty_ || inputs(g_, l, o).count == 0;
+        how_.may_be_empty = how_.may_be_empty || inputs(g_, l, o).count == 0;
     const int last = g_.rank - 1;
     const Axis& axis = g_.axis[last];
-    if (g_.inner != 1 || (axis.before == 0 && !may_be_empty_)) return;
-    first_tap_ = arena.take<Tap>(g_.out[last]);
+    if (!rows(g_) || (axis.before == 0 && !how_.may_be_empty)) return;
+    first_tap_ = arena.take<Tap>(g_.out[last] * g_.inner);
     if (!first_tap_) return;
     for (Index o = 0; o < g_.out[last]; ++o) {
       const bool at_start = o * axis.stride < axis.before;
-      const Run run = at_start || may_be_empty_ ? inputs(g_, last, o) : Run{0, 1, 0, 1, 1};
-      first_tap_[o] = run.count ? Tap(run.tap) : kNoTap<Tap>;
+      const Run run = at_start || how_.may_be_empty ? inputs(g_, last, o) : Run{0, 1, 0, 1, 1};
+      for (Index c = 0; c < g_.inner; ++c)
+        first_tap_[o * g_.inner + c] = run.count ? Tap(run.tap) : kNoTap<Tap>;
     }
   }
 
@@ -217,93 +279,114 @@ class Reduction {
   }
 
   // The source slice `s` at `level`, reduced along all axes inside it; from the ring if it is
-  // there.
-  Operand<T, Tap> reduced(int level, const T* source, Index s) {
+  // there. `nan` becomes true where there may be one in it.
+  Operand<T, Tap> reduced(int level, const T* source, Index s, bool& nan) {
     Level& at = level_[level];
-    const Index slot = s % at.slots;
+    const Index slot = s & (at.slots - 1);
     T* values = at.values + slot * at.target_slice;
     Tap* taps = nullptr;
     if constexpr (kKeepsTaps<Tap>) taps = at.taps + slot * at.target_slice;
     if (at.held[slot] != s) {
       at.held[slot] = s;
-      all(level + 1, level == 0 ? prepare(s, 1) : source + s * at.source_slice, values, taps);
+      const T* row = level == 0 ? prepare(s, 1) : source + s * at.source_slice;
+      at.nan[slot] = all(level + 1, row, values, taps);
     }
+    nan |= at.nan[slot];
     return {values, taps, 0, T(1)};
   }
 
-  void all(int level, const T* source, T* out, Tap* taps) {
+  // The whole of `level`. Returns whether there may be a NaN in it, as the others do that write.
+  bool all(int level, const T* source, T* out, Tap* taps) {
     const Index targets = Way::targets(g_)[level], slice = level_[level].target_slice;
     if (level == g_.rank - 1) return innermost(source, 0, targets, out, taps, Keep{});
     forget(level);
+    bool nan = false;
     for (Index t = 0; t < targets; ++t)
-      step(level, source, t, out + t * slice, advance(taps, t * slice), Keep{});
+      nan |= step(level, source, t, out + t * slice, advance(taps, t * slice), Keep{});
+    return nan;
   }
 
   template <class Finish>
-  void step(int level, const T* source, Index t, T* out, Tap* taps, Finish finish) {
+  bool step(int level, const T* source, Index t, T* out, Tap* taps, Finish finish) {
     Level& at = level_[level];
     const Run run = at.runs[t];
+    bool nan = false;
     for (Index j = 0; j < run.count; ++j) {
       const Index tap = run.tap + j * run.tap_step;
-      at.operand[j] = reduced(level, source, run.source + j * run.step);
+      at.operand[j] = reduced(level, source, run.source + j * run.step, nan);
       at.operand[j].tap = tap * at.taps_inside;
       if constexpr (M::weighted) at.operand[j].weight = at.weight[tap];
     }
-    strip<M>(at.operand, run.count, may_be_empty_, at.target_slice, fill_, out, taps, finish);
+    Combination<M, Tap> how = how_;
+    how.plain = !nan;
+    strip<M>(at.operand, run.count, how, at.target_slice, out, taps, finish);
+    return nan;
   }
 
   template <class Finish>
-  void innermost(const T* source, Index begin, Index end, T* out, Tap* taps, Finish finish) {
-    const int last = g_.rank - 1;
-    Level& at = level_[last];
-    if (g_.inner == 1) {
-      const Axis& axis = g_.axis[last];
-      if (folds(g_)) return fold_all(source, begin, end, out, taps, finish);
-      if constexpr (Way::forward) {
-        const Sliding<T, Tap> row = {axis, g_.n[last], low_, high_, first_tap_, fill_, at.weight};
-        if (axis.stride == 1) return line<M, 1>(row, source, begin, end, out, taps, finish);
-        if (axis.stride == 2) return line<M, 2>(row, source, begin, end, out, taps, finish);
-        return line<M, 0>(row, source, begin, end, out, taps, finish);
-      } else {
-        return sum_readers(source, begin, end, out);
+  bool innermost(const T* source, Index begin, Index end, T* out, Tap* taps, Finish finish) {
+    Level& at = level_[g_.rank - 1];
+    if (folds_) return fold_all(source, begin, end, out, taps, finish);
+    if constexpr (Way::forward) {
+      const Index count = (end - begin) * g_.inner;
+      Combination<M, Tap> how = how_;
+      how.may_be_empty = false;
+      if constexpr (kKeepsTaps<Tap>)
+        how.first_tap = first_tap_ ? first_tap_ + begin * g_.inner : nullptr;
+      if (deals_) {
+        deal_.deal(source, begin, end - begin);
+        return strip<M>(at.operand, at.hands, how, count, out, taps, finish);
       }
+      if (slides_) {
+        if (begin * g_.inner != sliding_.begin) sliding_.from(begin * g_.inner);
+        return line<M>(sliding_, source, how, count, out, taps, finish);
+      }
+    } else if (g_.inner == 1) {
+      sum_readers(source, begin, end, out);
+      return true;
     }
+    Combination<M, Tap> how = how_;
+    how.may_be_empty = false;
+    bool nan = false;
     for (Index t = begin; t < end; ++t) {
       at.operand[0] = {source, nullptr, 0, T(1)};
       const Index count = expand(at.operand, 1, at.runs[t], g_.inner, 1);
       if constexpr (M::weighted)
         for (Index j = 0; j < count; ++j) at.operand[j].weight = at.weight[at.operand[j].tap];
       const Index x = (t - begin) * g_.inner;
-      strip<M>(at.operand, count, false, g_.inner, fill_, out + x, advance(taps, x),
-               finish.from(x));
+      nan |= strip<M>(at.operand, count, how, g_.inner, out + x, advance(taps, x), finish.from(x));
     }
+    return nan;
   }
 
   template <class Finish>
-  void fold_all(const T* source, Index begin, Index end, T* out, Tap* taps, Finish finish) {
+  bool fold_all(const T* source, Index begin, Index end, T* out, Tap* taps, Finish finish) {
     const Run* runs = level_[g_.rank - 1].runs;
     for (Index t = begin; t < end; ++t) {
       const Run& run = runs[t];
-      Folded<M> all = {fill_, 0};
+      Folded<M> all = {how_.fill, 0};
       if (run.count) all = fold<M>(source + run.source, run.count);
       const Vec<T> value = finish(broadcast<Vec<T>>(all.value), t - begin, 1);
       out[t - begin] = value[0];
       if constexpr (kKeepsTaps<Tap>)
         taps[t - begin] = run.count ? Tap(run.tap + all.at) : kNoTap<Tap>;
     }
+    return true;
   }
 
   // All taps at once: one list of pointers for every output, however many axes there are.
   template <class Finish>
   void direct(Index t, T* out, Tap* taps, Finish finish) {
     Index target[kMaxRank] = {t};
+    Combination<M, Tap> how = how_;
+    how.may_be_empty = false;
     for (Index x = 0; x < level_[0].target_slice; x += g_.inner) {
       direct_[0] = {reinterpret_cast<const T*>(plane_), nullptr, 0, T(1)};
       Index count = 1;
       for (int l = 0; l < g_.rank; ++l)
         count = expand(direct_, count, level_[l].runs[target[l]], level_[l].source_slice,
                        level_[l].taps_inside);
-      strip<M>(direct_, count, false, g_.inner, fill_, out + x, advance(taps, x), finish.from(x));
+      strip<M>(direct_, count, how, g_.inner, out + x, advance(taps, x), finish.from(x));
       for (int l = g_.rank - 1; l > 0 && ++target[l] == Way::targets(g_)[l]; --l) target[l] = 0;
     }
   }
@@ -312,9 +395,15 @@ class Reduction {
   void sum_readers(const T* row, Index begin, Index end, T* out) const {
     const Index outputs = g_.out[g_.rank - 1];
     const T* weight = level_[g_.rank - 1].weight;
-    phases_.line(begin, end, out, [=](const Run& run) {
-      const auto given = [=](Index j) {
-        const Vec<T> v = fetch<T, 1>(row, outputs, run.source + j * run.step, 1, T(0));
+    Run runs[2];
+    const auto prepare = [&](int phase, const Run& run) { runs[phase] = run; };
+    phases_.line(begin, end, out, prepare, [&](int phase, Index x) {
+      const Run run = runs[phase];
+      const auto given = [&](Index j) {
+        const Index o = run.source + j * run.step + x;
+        const bool inside = o >= 0 && o + kLanes<T> <= outputs;
+        const Vec<T> v =
+            inside ? fetch<true>(row, outputs, o, T(0)) : fetch<false>(row, outputs, o, T(0));
         if constexpr (M::weighted) return v * weight[run.tap + j * run.tap_step];
         return v;
       };
@@ -333,13 +422,15 @@ class Reduction {
   const Task& task_;
   const Geometry& g_;
   Phases phases_;  // of the innermost axis, on the way back
-  T fill_;
+  // Of the innermost axis, forward: one of the two.
+  Deal<T> deal_;
+  Sliding<T> sliding_ = {};
+  Combination<M, Tap> how_ = {};
+  const bool folds_, deals_, slides_;
   const char* plane_ = nullptr;
   Level level_[kMaxRank] = {};
   Operand<T, Tap>* direct_ = nullptr;
-  Index low_, high_;  // the innermost axis' taps that lie inside the row for some output
   Tap* first_tap_ = nullptr;
-  bool may_be_empty_ = false;
   T* prepared_ = nullptr;
 };
 

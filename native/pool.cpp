@@ -231,10 +231,14 @@ std::vector<Index> Pool::tap_offsets() const {
   return offsets;
 }
 
+Index Pool::inputs(Index outer) const {
+  return outer * geometry_.inner * product(geometry_.n, 0, geometry_.rank);
+}
+Index Pool::outputs(Index outer) const {
+  return outer * geometry_.inner * product(geometry_.out, 0, geometry_.rank);
+}
 Index Pool::bytes(Index outer) const {
-  const Geometry& g = geometry_;
-  return outer * g.inner * kElementBytes[type_] *
-         (product(g.n, 0, g.rank) + product(g.out, 0, g.rank));
+  return kElementBytes[type_] * (inputs(outer) + outputs(outer));
 }
 
 bool Pool::gathers() const {
@@ -261,10 +265,19 @@ void Pool::convert(Task& t, const Kernels& kernels, Lane lane, Map in, Map out) 
   t.write = kernels.write(lane, type_, out);
 }
 
+// Output that is fresh is made ready for its first touch; where it is much, it goes past the
+// caches.
+void Pool::write_to(Task& t, void* output, Index bytes_moved, Index elements) const {
+  t.output = output;
+  t.streams = beyond_caches(bytes_moved);
+  before_writing(output, elements * t.output_bytes);
+}
+
 void Pool::select(const How& how, Select what, Index outer, const void* in, void* out,
                   void* taps) const {
   Task t = task();
-  t.input = in, t.output = out, t.taps_out = taps;
+  t.input = in, t.taps_out = taps;
+  write_to(t, out, bytes(outer), outputs(outer));
   const Lane lane = select_lane(type_, taps != nullptr);
   if (integral(type_)) {
     t.conversion.mask = turned_bits(type_, lane, what);
@@ -277,13 +290,15 @@ void Pool::select(const How& how, Select what, Index outer, const void* in, void
   const Kernel kernel =
       taps ? how.kernels.select_keep[what][lane][tap_type_] : how.kernels.select[what][lane];
   if (!kernel) throw std::invalid_argument("pool: integers take tap numbers of four bytes");
+  if (taps) before_writing(taps, outputs(outer) << tap_type_);
   run(kernel, t, outer * geometry_.out[0], bytes(outer), how.threads);
 }
 
 void Pool::select_backward(const How& how, Index outer, const void* grad, const void* taps,
                            void* to) const {
   Task t = task();
-  t.input = grad, t.output = to, t.taps_in = taps;
+  t.input = grad, t.taps_in = taps;
+  write_to(t, to, bytes(outer), inputs(outer));
   const Lane lane = type_ == kF64 ? kLaneF64 : integral(type_) ? kLaneI64 : kLaneF32;
   convert(t, how.kernels, lane, kPlain, kPlain);
   const bool gather = gathers();
@@ -308,7 +323,7 @@ void Pool::indices(const How& how, Index outer, const void* taps, void* out) con
 
 void Pool::linear(const How& how, Index outer, const void* in, void* out) const {
   Task t = task();
-  t.input = in, t.output = out;
+  t.input = in;
   const Map map = linear_->map;
   const bool rounded = integral(type_) && linear_->half_even && lane_ == kLaneF32;
   convert(t, how.kernels, lane_, map,
@@ -316,13 +331,15 @@ void Pool::linear(const How& how, Index outer, const void* in, void* out) const 
           : map == kSquare || map == kPower || map == kRaised ? kRoot
                                                               : kPlain);
   if (linear_->wide && integral(type_)) t.write = nullptr, t.output_bytes = kElementBytes[kI64];
+  write_to(t, out, bytes(outer), outputs(outer));
   const Kernel* kernels = linear_->weights.empty() ? how.kernels.mean : how.kernels.weighted;
   run(kernels[lane_], t, outer * geometry_.out[0], bytes(outer), how.threads);
 }
 
 void Pool::linear_backward(const How& how, Index outer, const void* grad, void* to) const {
   Task t = task();
-  t.input = grad, t.output = to;
+  t.input = grad;
+  write_to(t, to, bytes(outer), inputs(outer));
   convert(t, how.kernels, lane_, kPlain, kPlain);
   const bool weighted = !linear_->weights.empty();
   const Kernel* kernels = weighted ? how.kernels.weighted_backward : how.kernels.mean_backward;

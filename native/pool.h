@@ -70,7 +70,10 @@ class Pool {
   void set_divisors();
   void set_weights();
   bool gathers() const;
+  Index inputs(Index outer) const;  // elements
+  Index outputs(Index outer) const;
   Index bytes(Index outer) const;
+  void write_to(Task&, void* output, Index bytes_moved, Index elements) const;
   void smooth(const How&, Kernel, Index outer, const Smooth&) const;
   void convert(Task&, const Kernels&, Lane, Map in, Map out) const;
 

@@ -1,6 +1,5 @@
-// The two kernels that forward and linear backward passes are made of. They know no rank, no
-// padding and no layout: a strip combines rows of equal length, a line slides along contiguous
-// elements.
+// The kernel that forward and linear backward passes are made of: a strip combines rows of equal
+// length. It knows no rank, no padding and no layout. And a fold: a row to one element.
 #pragma once
 
 #include <type_traits>
@@ -81,26 +80,60 @@ struct Divide {
   }
 };
 
-// out[x] = the combination of operand[0][x], operand[1][x], ..., and the taps that it came from;
-// `fill` where there is none. With `may_be_empty`, an element without a tap in the first operand
-// has none in any.
-template <class M, class Tap, class Finish>
-inline void strip(const Operand<typename M::Element, Tap>* operand, Index count, bool may_be_empty,
-                  Index length, typename M::Element fill, typename M::Element* out, Tap* taps,
-                  Finish finish) {
+// What to combine with, beside the operands.
+template <class M, class Tap>
+struct Combination {
+  typename M::Element fill;  // where there is no operand
+  bool may_be_empty;         // an element without a tap in the first operand has none in any
+  bool plain;                // no operand holds a NaN
+  // The least tap number of each element, or null: padding wins only where all is identity, and
+  // then the first tap inside has it.
+  const Tap* first_tap;
+};
+
+// How elements are combined: with NaNs among them, without, or as if without, while it is watched
+// whether there is one.
+enum Mode { kAware, kPlain, kWatching };
+
+// The sum of what was combined tells of every NaN. (Of opposite infinities too: no harm is done.)
+template <class M, Mode mode>
+struct Watch {
   using T = typename M::Element;
-  sweep<T>(length, [=](Index x, auto lanes) {
-    if (count == 0) {
-      store_first<T>(out + x, lanes, finish(broadcast<Vec<T>>(fill), x, lanes));
-      if constexpr (kKeepsTaps<Tap>)
-        store_taps<T>(taps + x, lanes, broadcast<TapVec<T>>(kNoTap<Tap>));
-      return;
-    }
+  Vec<T> sum;
+  explicit Watch(Vec<T> first) {
+    if constexpr (mode == kWatching) sum = first;
+  }
+  void operator()(Vec<T> next) {
+    if constexpr (mode == kWatching) sum += next;
+  }
+  TapVec<T> found() const {
+    if constexpr (mode == kWatching)
+      return TapVec<T>(sum != sum);
+    else
+      return TapVec<T>{};
+  }
+};
+
+// out[x] = the combination of operand[0][x], operand[1][x], ..., and the taps that it came from.
+// `some` is the number of operands where the compiler knows it, else 0. Returns whether a NaN was
+// seen.
+template <class M, Mode mode, int some, class Tap, class Finish>
+inline bool strip_of(const Operand<typename M::Element, Tap>* operand, Index many,
+                     const Combination<M, Tap>& how, Index length, typename M::Element* out,
+                     Tap* taps, Finish finish) {
+  using T = typename M::Element;
+  const Index count = some ? some : many;
+  const Combination<M, Tap> with = how;
+  return sweep_any<T>(length, [=](Index x, auto lanes) {
     const auto values_of = [=](const Operand<T, Tap>& from) {
       const Vec<T> values = load_first<T>(from.values + x, lanes);
-      return M::weighted ? values * from.weight : values;
+      if constexpr (M::weighted)
+        return values * from.weight;
+      else
+        return values;
     };
     Vec<T> kept = values_of(operand[0]);
+    Watch<M, mode> watch(kept);
     if constexpr (kKeepsTaps<Tap>) {
       const auto tap_of = [=](const Operand<T, Tap>& from) {
         const TapVec<T> here = broadcast<TapVec<T>>(Tap(from.tap));
@@ -109,93 +142,184 @@ inline void strip(const Operand<typename M::Element, Tap>* operand, Index count,
       TapVec<T> tap = tap_of(operand[0]);
       for (Index j = 1; j < count; ++j) {
         const Vec<T> next = values_of(operand[j]);
-        const auto taken = M::takes(next, kept);
+        const auto taken = M::template takes<mode != kAware>(next, kept);
+        watch(next);
         kept = taken ? next : kept;
         tap = taken ? tap_of(operand[j]) : tap;
       }
-      if (may_be_empty && operand[0].taps) {
+      if (with.may_be_empty && operand[0].taps) {
         const TapVec<T> none = broadcast<TapVec<T>>(kNoTap<Tap>);
         tap = load_taps<T>(operand[0].taps + x, 0, lanes) == none ? none : tap;
       }
-      store_taps<T>(taps + x, lanes, tap);
-    } else {
-      for (Index j = 1; j < count; ++j) kept = M::combine(kept, values_of(operand[j]));
-    }
-    store_first<T>(out + x, lanes, finish(kept, x, lanes));
-  });
-}
-
-// The elements position + lane*stride of a row of length n; `fill` outside. Stride 0 in the
-// template means any, given as `step`.
-template <class T, int stride>
-inline Vec<T> fetch(const T* row, Index n, Index position, Index step, T fill) {
-  constexpr int lanes = kLanes<T>;
-  if constexpr (stride == 1) {
-    if (position >= 0 && position + lanes <= n) return load<Vec<T>>(row + position);
-    const Vec<T> rest = broadcast<Vec<T>>(fill);
-    const Index low = max(0, -position), high = min(lanes, n - position);
-    return low < high ? load_lanes<Vec<T>>(row + position, int(low), int(high), rest) : rest;
-  } else if constexpr (stride == 2) {
-    return even_lanes(fetch<T, 1>(row, n, position, 1, fill),
-                      fetch<T, 1>(row, n, position + lanes, 1, fill), AllOf<T>{});
-  } else {
-    Vec<T> v = broadcast<Vec<T>>(fill);
-    for (int lane = 0; lane < lanes; ++lane) {
-      const Index i = position + lane * step;
-      if (i >= 0 && i < n) v[lane] = row[i];
-    }
-    return v;
-  }
-}
-
-// What slides along a row of contiguous elements. Taps outside [low, high) lie outside the row for
-// every output; `first_tap` holds for every output its first tap inside, or is null where that is
-// 0.
-template <class T, class Tap>
-struct Sliding {
-  const Axis& axis;
-  Index n, low, high;
-  const Tap* first_tap;
-  T fill;           // stands outside the row
-  const T* weight;  // of every tap
-};
-
-// Outputs [begin, end) along a row; the first of them goes to out[0].
-template <class M, int stride, class Tap, class Finish>
-inline void line(const Sliding<typename M::Element, Tap>& window, const typename M::Element* row,
-                 Index begin, Index end, typename M::Element* out, Tap* taps, Finish finish) {
-  using T = typename M::Element;
-  const Index step = window.axis.stride, apart = window.axis.dilation, n = window.n;
-  const Index before = window.axis.before, low = window.low, high = window.high;
-  const T fill = window.fill;
-  const T* weight = window.weight;
-  const Tap* first_tap = window.first_tap;
-  sweep<T>(end - begin, [=](Index x, auto lanes) {
-    const Index start = (begin + x) * step - before;
-    const auto at_tap = [=](Index k) {
-      const Vec<T> values = fetch<T, stride>(row, n, start + k * apart, step, fill);
-      if constexpr (M::weighted) return values * weight[k];
-      return values;
-    };
-    Vec<T> kept = at_tap(low);
-    if constexpr (kKeepsTaps<Tap>) {
-      TapVec<T> tap = broadcast<TapVec<T>>(Tap(low));
-      for (Index k = low + 1; k < high; ++k) {
-        const Vec<T> next = at_tap(k);
-        const auto taken = M::takes(next, kept);
-        kept = taken ? next : kept;
-        tap = taken ? broadcast<TapVec<T>>(Tap(k)) : tap;
-      }
-      if (first_tap) {  // padding wins only where all is identity: then the first tap inside has it
-        const TapVec<T> first = load_taps<T>(first_tap + begin + x, 0, lanes);
+      if (with.first_tap) {
+        const TapVec<T> first = load_taps<T>(with.first_tap + x, 0, lanes);
         tap = tap < first ? first : tap;
       }
       store_taps<T>(taps + x, lanes, tap);
     } else {
-      for (Index k = low + 1; k < high; ++k) kept = M::combine(kept, at_tap(k));
+      for (Index j = 1; j < count; ++j) {
+        const Vec<T> next = values_of(operand[j]);
+        watch(next);
+        kept = M::template combine<mode != kAware>(kept, next);
+      }
     }
     store_first<T>(out + x, lanes, finish(kept, x, lanes));
+    return watch.found();
   });
+}
+
+template <class M, Mode mode, class Tap, class Finish>
+inline bool strip_of(const Operand<typename M::Element, Tap>* operand, Index count,
+                     const Combination<M, Tap>& how, Index length, typename M::Element* out,
+                     Tap* taps, Finish finish) {
+  if (count == 2) return strip_of<M, mode, 2>(operand, 2, how, length, out, taps, finish);
+  if (count == 3) return strip_of<M, mode, 3>(operand, 3, how, length, out, taps, finish);
+  return strip_of<M, mode, 0>(operand, count, how, length, out, taps, finish);
+}
+
+// The operands may be anything, but with how.plain hold no NaN. Returns whether they may hold one.
+template <class M, class Tap, class Finish>
+inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count,
+                  const Combination<M, Tap>& how, Index length, typename M::Element* out, Tap* taps,
+                  Finish finish) {
+  using T = typename M::Element;
+  if (count == 0) {
+    sweep<T>(length, [=](Index x, auto lanes) {
+      store_first<T>(out + x, lanes, finish(broadcast<Vec<T>>(how.fill), x, lanes));
+      if constexpr (kKeepsTaps<Tap>)
+        store_taps<T>(taps + x, lanes, broadcast<TapVec<T>>(kNoTap<Tap>));
+    });
+    return false;
+  }
+  if constexpr (M::selects && kFloats<T>) {
+    if (how.plain) return strip_of<M, kPlain>(operand, count, how, length, out, taps, finish);
+    if (!strip_of<M, kWatching>(operand, count, how, length, out, taps, finish)) return false;
+    strip_of<M, kAware, 0>(operand, count, how, length, out, taps, finish);
+    return true;
+  } else {
+    return strip_of<M, kPlain>(operand, count, how, length, out, taps, finish);
+  }
+}
+
+// What slides along a row of contiguous elements; the first output is `begin`. Taps outside
+// [low, high) lie outside the row for every output.
+template <class T>
+struct Sliding {
+  Index stride, apart, before, n, low, high;
+  const T* weight;  // of every tap, or null
+  // Outputs [begin + first, begin + last] start a vector all of whose taps lie in the row.
+  Index begin, first, last;
+
+  void from(Index output) {
+    begin = output;
+    const Index start = begin * stride - before;
+    first = max(0, ceil_div(-start - low * apart, stride));
+    last = floor_div(n - kLanes<T> * stride - (high - 1) * apart - start, stride);
+  }
+};
+
+// The elements from a position of a row of length n on; `fill` outside.
+template <bool inside, class T>
+inline Vec<T> fetch(const T* row, Index n, Index position, T fill) {
+  if constexpr (inside) return load<Vec<T>>(row + position);
+  constexpr int lanes = kLanes<T>;
+  const Vec<T> rest = broadcast<Vec<T>>(fill);
+  const Index low = max(0, -position), high = min(lanes, n - position);
+  return low < high ? load_lanes<Vec<T>>(row + position, int(low), int(high), rest) : rest;
+}
+
+// `count` outputs along a row; `some` is the number of taps where the compiler knows it, else 0.
+template <class M, Mode mode, int stride, int some, class Tap, class Finish>
+inline bool line_of(const Sliding<typename M::Element>& window, const typename M::Element* row,
+                    const Combination<M, Tap>& how, Index count, typename M::Element* out,
+                    Tap* taps, Finish finish) {
+  using T = typename M::Element;
+  const Sliding<T> w = window;
+  const Index many = some ? some : w.high - w.low;
+  const Index start = w.begin * stride - w.before + w.low * w.apart;
+  const T fill = how.fill;
+  const Tap* first_tap = how.first_tap;
+  const auto at = [=](Index x, auto lanes, auto is_inside) {
+    constexpr bool inside = decltype(is_inside)::value;
+    const Index position = start + x * stride;
+    const auto at_tap = [=](Index k) {
+      const Index from = position + k * w.apart;
+      Vec<T> values = fetch<inside>(row, w.n, from, fill);
+      if constexpr (stride == 2)
+        values = even_lanes(values, fetch<inside>(row, w.n, from + kLanes<T>, fill), AllOf<T>{});
+      if constexpr (M::weighted) values *= w.weight[w.low + k];
+      return values;
+    };
+    Vec<T> kept = at_tap(0);
+    Watch<M, mode> watch(kept);
+    if constexpr (kKeepsTaps<Tap>) {
+      TapVec<T> tap = broadcast<TapVec<T>>(Tap(w.low));
+      for (Index k = 1; k < many; ++k) {
+        const Vec<T> next = at_tap(k);
+        const auto taken = M::template takes<mode != kAware>(next, kept);
+        watch(next);
+        kept = taken ? next : kept;
+        tap = taken ? broadcast<TapVec<T>>(Tap(w.low + k)) : tap;
+      }
+      if (first_tap) {
+        const TapVec<T> first = load_taps<T>(first_tap + x, 0, lanes);
+        tap = tap < first ? first : tap;
+      }
+      store_taps<T>(taps + x, lanes, tap);
+    } else {
+      for (Index k = 1; k < many; ++k) {
+        const Vec<T> next = at_tap(k);
+        watch(next);
+        kept = M::template combine<mode != kAware>(kept, next);
+      }
+    }
+    store_first<T>(out + x, lanes, finish(kept, x, lanes));
+    return watch.found();
+  };
+  constexpr Index L = kLanes<T>;
+  TapVec<T> found = {};
+  Index x = 0;
+  for (; x < w.first && x + L <= count; x += L) found |= at(x, AllLanes<T>{}, std::false_type{});
+  for (; x <= w.last && x + L <= count; x += L) found |= at(x, AllLanes<T>{}, std::true_type{});
+  for (; x + L <= count; x += L) found |= at(x, AllLanes<T>{}, std::false_type{});
+  if (x < count) {
+    if (count - L >= w.first && count - L <= w.last)  // some once more, without a look at the edge
+      found |= at(count - L, AllLanes<T>{}, std::true_type{});
+    else
+      found |= at(x, int(count - x), std::false_type{});
+  }
+  return any_lane(found);
+}
+
+template <class M, Mode mode, class Tap, class Finish>
+inline bool line_of(const Sliding<typename M::Element>& window, const typename M::Element* row,
+                    const Combination<M, Tap>& how, Index count, typename M::Element* out,
+                    Tap* taps, Finish finish) {
+  const Index some = window.high - window.low;
+  if (window.stride == 1) {
+    if (some == 3) return line_of<M, mode, 1, 3>(window, row, how, count, out, taps, finish);
+    return line_of<M, mode, 1, 0>(window, row, how, count, out, taps, finish);
+  }
+  if (some == 2) return line_of<M, mode, 2, 2>(window, row, how, count, out, taps, finish);
+  if (some == 3) return line_of<M, mode, 2, 3>(window, row, how, count, out, taps, finish);
+  return line_of<M, mode, 2, 0>(window, row, how, count, out, taps, finish);
+}
+
+// Returns whether there may be a NaN in what was read.
+template <class M, class Tap, class Finish>
+inline bool line(const Sliding<typename M::Element>& window, const typename M::Element* row,
+                 const Combination<M, Tap>& how, Index count, typename M::Element* out, Tap* taps,
+                 Finish finish) {
+  if constexpr (M::selects && kFloats<typename M::Element>) {
+    if (!line_of<M, kWatching>(window, row, how, count, out, taps, finish)) return false;
+    if (window.stride == 1)
+      line_of<M, kAware, 1, 0>(window, row, how, count, out, taps, finish);
+    else
+      line_of<M, kAware, 2, 0>(window, row, how, count, out, taps, finish);
+    return true;
+  } else {
+    return line_of<M, kPlain>(window, row, how, count, out, taps, finish);
+  }
 }
 
 // One output from `count` neighbours: the lanes take turns along the row, and are put together in
@@ -258,61 +382,6 @@ class Arena {
  private:
   char* memory_;
   Index used_ = 0;
-};
-
-// Inputs a stride apart are read through the same taps by neighbouring outputs. Such a phase is
-// computed a vector at a time; its runs are worked out once for all rows.
-class Phases {
- public:
-  Phases(const Axis& axis, Index n, Arena& arena) : stride_(axis.stride) {
-    count_ = min(axis.stride, n);
-    runs_ = arena.take<Run>(count_);
-    for (Index first = 0; runs_ && first < count_; ++first) runs_[first] = all_readers(axis, first);
-  }
-
-  // Writes the inputs [begin, end) of a row, the first of them to out[0]. total(run, lanes) is the
-  // vector of a phase from a run on.
-  template <class T, class Total>
-  void line(Index begin, Index end, T* out, Total total) const {
-    if (stride_ == 2 && begin % 2 == 0) return pairs(begin, end, out, total);
-    for (Index first = begin; first < min(begin + stride_, end); ++first) {
-      T* to = out + (first - begin);
-      sweep<T>((end - first - 1) / stride_ + 1, [&](Index q, auto lanes) {
-        store_strided<T>(to + q * stride_, stride_, lanes, total(run_at(first, q)));
-      });
-    }
-  }
-
- private:
-  Run run_at(Index input, Index on) const {
-    Run run = runs_[input % stride_];
-    run.source += input / stride_ + on;
-    return run;
-  }
-
-  // Stride 2: both phases at once, interleaved.
-  template <class T, class Total>
-  void pairs(Index begin, Index end, T* out, Total total) const {
-    const Index length = end - begin;
-    const Run none = {0, 1, 0, -1, 0};
-    for (Index x = 0; x < length; x += 2 * kLanes<T>) {
-      const Vec<T> even = total(run_at(begin, x / 2));
-      const Vec<T> odd = total(count_ > 1 ? run_at(begin + 1, x / 2) : none);
-      const Index left = length - x;
-      const Vec<T> low = interleave_low(even, odd, AllOf<T>{});
-      const Vec<T> high = interleave_high(even, odd, AllOf<T>{});
-      if (left >= 2 * kLanes<T>) {
-        store(out + x, low);
-        store(out + x + kLanes<T>, high);
-        continue;
-      }
-      store_lanes(out + x, int(min(left, kLanes<T>)), low);
-      if (left > kLanes<T>) store_lanes(out + x + kLanes<T>, int(left - kLanes<T>), high);
-    }
-  }
-
-  Index stride_, count_;
-  Run* runs_;
 };
 
 }  // namespace cenote::CENOTE_TARGET

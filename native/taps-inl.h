@@ -35,18 +35,34 @@ class Gather {
  public:
   Gather(const Geometry& g, Arena& arena)
       : g_(g), phases_(g.axis[g.rank - 1], g.inner == 1 ? g.n[g.rank - 1] : 0, arena) {
-    Index inside = 1, rows = 1, pixels = 1;
-    for (int l = g.rank - 1; l >= 0; --l) {
+    const int last = g.rank - 1;
+    Index inside = 1, rows = 1, pixels = 1, slots = 1;
+    for (int l = last; l >= 0; --l) {
       pitch_[l] = slice_of(g, g.out, l);
       taps_inside_[l] = inside;
       inside *= g.axis[l].kernel;
-      if (l < g.rank - 1 || g.inner > 1) runs_[l] = runs_along<Backward>(g, l, arena);
-      const Index most = min((extent(g.axis[l]) - 1) / g.axis[l].stride + 1, g.out[l]);
-      pixels *= most;
-      if (l < g.rank - 1) rows *= most;
+      if (l < last || g.inner > 1) runs_[l] = runs_along<Backward>(g, l, arena);
+      span_[l] = min((extent(g.axis[l]) - 1) / g.axis[l].stride + 1, g.out[l]);
+      pixels *= span_[l];
+      if (l < last) rows *= span_[l];
     }
+    slots = rows;
     reader_ = arena.take<Reader<T, Tap>>(rows);
-    if (g.inner > 1) pixel_ = arena.take<Reader<T, Tap>>(pixels);
+    if (g.inner > 1) {
+      pixel_ = arena.take<Reader<T, Tap>>(pixels);
+      return;
+    }
+    for (Readers& phase : phase_) phase = arena.take<Reader<T, Tap>>(rows * g.axis[last].kernel);
+    room_ = room_around<T>(g.axis[last], last == 0 ? min(g.n[0], kStretch) : g.n[last]);
+    held_ = arena.take<Index>(slots);
+    slots_ = slots;
+    gradient_ = arena.take<T>(slots * room_);
+    taps_ = arena.take<Tap>(slots * room_);
+  }
+
+  // A plane of gradients and taps follows; what was held of the one before is forgotten.
+  void start_plane() {
+    for (Index slot = 0; slot < slots_; ++slot) held_[slot] = -1;
   }
 
   // Input `i` of axis 0, or with one axis the inputs [i, end), from a plane of gradients and taps.
@@ -60,7 +76,7 @@ class Gather {
       Index count = 1;
       for (int l = 0; l < last; ++l) count = expand(l, target[l], reader_, count);
       if (g_.inner == 1) {
-        line(count, first, stop, out);
+        line(gradient, count, first, stop, out);
       } else {
         for (Index at = first; at < stop; ++at) {
           for (Index e = 0; e < count; ++e) pixel_[e] = reader_[e];
@@ -79,39 +95,56 @@ class Gather {
     return CENOTE_TARGET::expand(list, count, runs_[level][i], pitch_[level], taps_inside_[level]);
   }
 
-  static Vec<T> taken(Vec<T> gradient, TapVec<T> taps, Index tap) {
-    return taps == broadcast<TapVec<T>>(Tap(tap)) ? gradient : Vec<T>{};
+  template <class Lanes>
+  static Vec<T> sum_of(const Reader<T, Tap>* reader, Index count, Index x, Lanes lanes) {
+    Vec<T> total = {};
+    for (Index j = 0; j < count; ++j) {
+      const TapVec<T> taken = load_taps<T>(reader[j].taps + x, 0, lanes);
+      const Vec<T> gradient = load_first<T>(reader[j].gradient + x, lanes);
+      total += taken == broadcast<TapVec<T>>(Tap(reader[j].tap)) ? gradient : Vec<T>{};
+    }
+    return total;
   }
 
   // Channels inside: every reader is a pixel.
   void strip(Index count, T* out) const {
     const Reader<T, Tap>* reader = pixel_;
     sweep<T>(g_.inner, [=](Index x, auto lanes) {
-      Vec<T> total = {};
-      for (Index j = 0; j < count; ++j)
-        total += taken(load_first<T>(reader[j].gradient + x, lanes),
-                       load_taps<T>(reader[j].taps + x, 0, lanes), reader[j].tap);
-      store_first<T>(out + x, lanes, total);
+      store_first<T>(out + x, lanes, sum_of(reader, count, x, lanes));
     });
   }
 
+  // A row of outputs with room around it, where no output has taken anything.
+  void hold(const T* plane, const Stretch& part, Reader<T, Tap>& row) {
+    const int last = g_.rank - 1;
+    const Index outputs = g_.out[last], number = (row.gradient - plane) / outputs;
+    Index slot = 0;
+    if (last == 1) slot = number % span_[0];
+    if (last == 2) slot = number / g_.out[1] % span_[0] * span_[1] + number % g_.out[1] % span_[1];
+    T* gradient = gradient_ + slot * room_;
+    Tap* taps = taps_ + slot * room_;
+    if (last == 0 || held_[slot] != number) {
+      held_[slot] = number;
+      copy_around(row.gradient, outputs, part, T(0), gradient);
+      copy_around(row.taps, outputs, part, kNoTap<Tap>, taps);
+    }
+    row.gradient = gradient - part.first, row.taps = taps - part.first;
+  }
+
   // Every reader is a row.
-  void line(Index count, Index begin, Index end, T* out) const {
-    const Index outputs = g_.out[g_.rank - 1];
-    const Reader<T, Tap>* reader = reader_;
-    phases_.line(begin, end, out, [=](const Run& run) {
-      Vec<T> total = {};
+  void line(const T* plane, Index count, Index begin, Index end, T* out) {
+    const Stretch part = around(g_.axis[g_.rank - 1], begin, end);
+    for (Index row = 0; row < count; ++row) hold(plane, part, reader_[row]);
+    Index counts[2] = {};
+    const auto prepare = [&](int phase, const Run& run) {
+      Reader<T, Tap>* to = phase_[phase];
       for (Index row = 0; row < count; ++row)
-        for (Index j = 0; j < run.count; ++j) {
-          const Index o = run.source + j * run.step;
-          const int low = int(min(max(0, -o), kLanes<T>));
-          const int high = int(max(low, min(kLanes<T>, outputs - o)));
-          if (low == high) continue;
-          total += taken(fetch<T, 1>(reader[row].gradient, outputs, o, 1, T(0)),
-                         load_taps<T>(reader[row].taps + o, low, high),
-                         reader[row].tap + run.tap + j * run.tap_step);
-        }
-      return total;
+        for (Index j = 0; j < run.count; ++j)
+          *to++ = reader_[row].moved(run.source + j * run.step, run.tap + j * run.tap_step);
+      counts[phase] = count * run.count;
+    };
+    phases_.line(begin, end, out, prepare, [&](int phase, Index x) {
+      return sum_of(phase_[phase], counts[phase], x, AllLanes<T>{});
     });
   }
 
@@ -119,7 +152,13 @@ class Gather {
   Phases phases_;
   const Run* runs_[kMaxRank] = {};
   Index pitch_[kMaxRank], taps_inside_[kMaxRank];
-  Readers reader_, pixel_ = nullptr;
+  Index span_[kMaxRank];  // of the outputs along an axis that may read one input
+  Readers reader_, pixel_ = nullptr, phase_[2] = {};
+  // Rows with room around them, and which each slot holds.
+  Index room_ = 0, slots_ = 0;
+  Index* held_ = nullptr;
+  T* gradient_ = nullptr;
+  Tap* taps_ = nullptr;
 };
 
 // Elements from a window's origin to one of its taps; worked out where there is no table.

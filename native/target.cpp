@@ -1,6 +1,7 @@
 // One target: every kernel of the table, compiled for one instruction set in a namespace of its
 // own.
 #include "smooth-inl.h"
+#include "stream-inl.h"
 #include "taps-inl.h"
 
 namespace cenote::CENOTE_TARGET {
@@ -13,24 +14,6 @@ Divide<T> divide_for(const Task& task, Index o0, Index x) {
           task.half_even};
 }
 
-// Where lanes are written: the output itself, or scratch memory that goes there as elements.
-template <class T>
-class Destination {
- public:
-  Destination(const Task& task, Index most, Arena& arena)
-      : task_(task), lanes_(task.write ? arena.take<T>(most) : nullptr) {}
-  T* lanes(Index x) const { return task_.write ? lanes_ : static_cast<T*>(task_.output) + x; }
-  void done(Index x, Index count) const {
-    if (task_.write)
-      task_.write(lanes_, static_cast<char*>(task_.output) + x * task_.output_bytes, count,
-                  task_.conversion);
-  }
-
- private:
-  const Task& task_;
-  T* lanes_;
-};
-
 // The walk that all reductions share.
 template <class M, class Tap, class Way, class FinishFor>
 Index reduce(const Task& task, Index begin, Index end, char* scratch, FinishFor finish_for) {
@@ -39,7 +22,7 @@ Index reduce(const Task& task, Index begin, Index end, char* scratch, FinishFor 
   Arena arena(scratch);
   const Index units = Way::targets(g)[0], slice = slice_of(g, Way::targets(g), 0);
   const Index at_once = g.rank == 1 ? min(units, kStretch) : 1;
-  const Destination<T> to(task, at_once * slice, arena);
+  Destination<T> to(task, at_once * slice, arena);
   Reduction<M, Tap, Way> reduction(task, arena);
   if (!scratch) return arena.used();
   const Index source_plane = Way::sources(g)[0] * slice_of(g, Way::sources(g), 0);
@@ -83,22 +66,24 @@ Index mean_backward(const Task& task, Index begin, Index end, char* scratch) {
   return reduce<M, void, Backward>(task, begin, end, scratch, [](Index, Index) { return Keep{}; });
 }
 
-// Gradients that are no lanes are read a band of inputs at a time.
+// Gradients are given out a band of inputs at a time.
 constexpr Index kBand = 8;
 
 template <class T, class Tap>
 Index gather(const Task& task, Index begin, Index end, char* scratch) {
   const Geometry& g = task.geometry;
   const Index slice = slice_of(g, g.n, 0), out_slice = slice_of(g, g.out, 0);
-  const Index band =
-      min(g.n[0], task.read || task.write ? (g.rank == 1 ? kStretch : kBand) : g.n[0]);
+  const Index band = min(g.n[0], g.rank == 1 ? kStretch : kBand);
   const Index readers = min(g.out[0], (band + extent(g.axis[0])) / g.axis[0].stride + 2);
   Arena arena(scratch);
-  const Destination<T> to(task, band * slice, arena);
+  Destination<T> to(task, band * slice, arena);
   T* read = task.read ? arena.take<T>(readers * out_slice + 2 * kLanes<T>) : nullptr;
   Gather<T, Tap> gather(g, arena);
   if (!scratch) return arena.used();
+  Index last_plane = -1;
   for_each_plane(begin, end, g.n[0], band, [&](Index plane, Index first, Index stop) {
+    if (plane != last_plane) gather.start_plane();
+    last_plane = plane;
     const Index out_plane = plane * g.out[0] * out_slice;
     const T* gradient = static_cast<const T*>(task.input) + out_plane;
     if (read) {
@@ -126,7 +111,7 @@ Index scatter(const Task& task, Index begin, Index end, char* scratch) {
   const Geometry& g = task.geometry;
   const Index plane_in = g.n[0] * slice_of(g, g.n, 0), slice = slice_of(g, g.out, 0);
   Arena arena(scratch);
-  const Destination<T> destination(task, plane_in, arena);
+  Destination<T> destination(task, plane_in, arena);
   T* read = task.read ? arena.take<T>(slice) : nullptr;
   if (!scratch) return arena.used();
   for (Index plane = begin; plane < end; ++plane) {

@@ -76,6 +76,7 @@ struct Task {
   Row read, write, read_plain;
   Conversion conversion;
   Index input_bytes, output_bytes;  // of an element
+  bool streams;                     // whether what moves is more than the caches hold
 };
 
 // Computes the units [begin, end) of a task; a unit is one index, on the side that is written, of
@@ -103,6 +104,8 @@ struct Kernels {
   Kernel weighted[kLaneTypes];
   Kernel weighted_backward[kLaneTypes];
   Kernel log_sum_exp, log_sum_exp_backward, log_sum_exp_shares;  // a unit is a plane
+  // Nothing but the bytes: reads all input and writes all output.
+  void (*move)(const char* in, Index in_bytes, char* out, Index out_bytes, bool streams);
 };
 
 }  // namespace cenote

@@ -1,7 +1,7 @@
 // Vectors of any width from the compiler's own vector types: a dozen operations, written once.
 #pragma once
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
@@ -75,6 +75,7 @@ inline void store(E* to, V v) {
 }
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+constexpr bool kMasks = true;
 // Masked moves for the lanes [low, high): nothing outside them is touched, so nothing can fault.
 constexpr std::uint64_t lane_mask(int low, int high) {
   return (high >= 64 ? ~0ull : (1ull << high) - 1) & ~((1ull << low) - 1);
@@ -95,6 +96,8 @@ CENOTE_MASKED(2, __m512i, __mmask32, _mm512_mask_loadu_epi16, _mm512_mask_storeu
 CENOTE_MASKED(4, __m512i, __mmask16, _mm512_mask_loadu_epi32, _mm512_mask_storeu_epi32)
 CENOTE_MASKED(8, __m512i, __mmask8, _mm512_mask_loadu_epi64, _mm512_mask_storeu_epi64)
 #undef CENOTE_MASKED
+#else
+constexpr bool kMasks = false;
 #endif
 
 // The lanes [low, high) from `from[lane]`; the others keep `rest`.
@@ -108,6 +111,19 @@ inline V load_lanes(const E* from, int low, int high, V rest) {
 template <class V, class E>
 inline void store_lanes(E* to, int count, V v) {
   for (int lane = 0; lane < count; ++lane) to[lane] = v[lane];
+}
+
+// Whether any bit is set.
+template <class V>
+inline bool any_lane(V v) {
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+  if constexpr (sizeof(V) == 64) return _mm512_test_epi64_mask(__m512i(v), __m512i(v)) != 0;
+#elif defined(__AVX2__)
+  if constexpr (sizeof(V) == 32) return !_mm256_testz_si256(__m256i(v), __m256i(v));
+#endif
+  bool any = false;
+  for (std::size_t lane = 0; lane < sizeof(V) / sizeof(v[0]); ++lane) any |= v[lane] != 0;
+  return any;
 }
 
 template <int...>
@@ -153,6 +169,16 @@ inline void sweep(Index length, Body body) {
   Index x = 0;
   for (; x + kLanes<T> <= length; x += kLanes<T>) body(x, AllLanes<T>{});
   if (x < length) body(x, int(length - x));
+}
+
+// The same for a body that returns bits: whether any of them is set.
+template <class T, class Body>
+inline bool sweep_any(Index length, Body body) {
+  TapVec<T> any = {};
+  Index x = 0;
+  for (; x + kLanes<T> <= length; x += kLanes<T>) any |= body(x, AllLanes<T>{});
+  if (x < length) any |= body(x, int(length - x));
+  return any_lane(any);
 }
 
 template <class T, class E>

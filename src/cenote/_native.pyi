@@ -80,3 +80,6 @@ def fractional_places(
     input: int,
     indices: int,
 ) -> None: ...
+def roof(
+    call: Call, input: int, input_bytes: int, output: int, output_bytes: int, streams: bool
+) -> None: ...
