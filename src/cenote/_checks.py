@@ -244,3 +244,36 @@ def check_pads(op: str, mode: str, rank: int, position: int, pads: tuple[int, in
         raise ValueError(
             f"{op}: {where}: padding {pad} goes around an input of length {n} more than once"
         )
+
+
+def check_out(op: str, x: Tensor, out: Any, shape: Sequence[int], dtype: torch.dtype) -> None:
+    """Refuse a tensor that a result cannot be written to."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{op}: out: must be a tensor, not {type(out).__name__}")
+    if tuple(out.shape) != tuple(shape):
+        raise ValueError(
+            f"{op}: out: has the shape {tuple(out.shape)}, the result has {tuple(shape)}"
+        )
+    if out.dtype != dtype or out.device != x.device:
+        raise ValueError(
+            f"{op}: out: holds {out.dtype} on {out.device}, the result is {dtype} on {x.device}"
+        )
+    if torch.is_grad_enabled() and (x.requires_grad or out.requires_grad):
+        raise RuntimeError(
+            f"{op}: out: no gradient is recorded into a given tensor; call it under torch.no_grad()"
+        )
+    if _overlap(x, out):
+        raise ValueError(f"{op}: out: shares memory with the input")
+
+
+def _overlap(x: Tensor, out: Tensor) -> bool:
+    """Whether the stretches of memory that two tensors span have an element in common."""
+    if x.device.type == "meta" or x.numel() == 0 or out.numel() == 0:
+        return False
+    (a, a_end), (b, b_end) = _span(x), _span(out)
+    return a < b_end and b < a_end
+
+
+def _span(x: Tensor) -> tuple[int, int]:
+    last = sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
+    return x.data_ptr(), x.data_ptr() + (last + 1) * x.element_size()

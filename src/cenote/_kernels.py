@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cenote import _native, options
+from cenote import _native, _room, options
 from cenote.window import Adaptive, Axis, Spans, Window
 
 __all__ = ["TAP_TYPES", "Divisor", "flatten", "no_tap", "supports", "tap_type", "unflatten"]
@@ -144,6 +144,12 @@ class Layout:
         lead = self.tensor.shape[: self.tensor.dim() - len(sizes)]
         return torch.empty((*lead, *sizes), dtype=dtype, memory_format=self.memory_format)
 
+    def room(self, sizes: list[int], dtype: torch.dtype) -> Tensor:
+        """The same for a result, which the caller may have room for."""
+        lead = self.tensor.shape[: self.tensor.dim() - len(sizes)]
+        ready = _room.take((*lead, *sizes), dtype, self.memory_format)
+        return self.empty(sizes, dtype) if ready is None else ready
+
 
 def _ends(window: Window) -> list[list[int]]:
     """Where irregular windows start and stop, as the recipe takes them."""
@@ -214,7 +220,7 @@ def select(x: Tensor, window: Window, reduce: str, keep: bool) -> tuple[Tensor, 
     seen = Layout.of(x, rank)
     pool = recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype)
     sizes = pool.out
-    out = seen.empty(sizes, x.dtype)
+    out = seen.room(sizes, x.dtype)
     taps = seen.empty(sizes, tap_type(window, x.dtype)) if keep else None
     if out.numel():
         address = 0 if taps is None else taps.data_ptr()
@@ -275,7 +281,7 @@ def linear(x: Tensor, window: Window, what: Sum) -> Tensor:
     rank = len(window)
     seen = Layout.of(x, rank)
     pool = sum_recipe(window, _sizes(x, rank), seen.inner or 1, x.dtype, what)
-    out = seen.empty(pool.out, sum_type(x.dtype, what.divisor))
+    out = seen.room(pool.out, sum_type(x.dtype, what.divisor))
     if out.numel():
         name = "weighted sum" if what.weights else "sum" if what.map == "plain" else "power"
         pool.sum(_call(name, x), seen.outer, seen.tensor.data_ptr(), out.data_ptr())

@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from cenote import _args, _kernels, reference
+from cenote import _args, _checks, _kernels, _room, reference
 from cenote.functional import _reductions
 from cenote.functional._padding import pad, shown_padding
 from cenote.window import Window
@@ -31,7 +32,14 @@ _REDUCTIONS: dict[str, Callable[..., Any]] = {
 Fold = tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]
 
 
-def pool(x: Tensor, window: Window, reduce: str | Fold = "max", **options: Any) -> Any:
+def pool(
+    x: Tensor,
+    window: Window,
+    reduce: str | Fold = "max",
+    *,
+    out: Tensor | None = None,
+    **options: Any,
+) -> Any:
     """Reduce every position of a window over the last axes of a tensor.
 
     ``(N, C, *n) -> (N, C, *window.out(n))``, or the same without ``N``; in the layout of ``x``.
@@ -56,11 +64,15 @@ def pool(x: Tensor, window: Window, reduce: str | Fold = "max", **options: Any) 
         x: the tensor; its last ``window.rank`` axes are pooled.
         window: the window, outermost axis first.
         reduce: the reduction's name, or ``(combine, identity)``.
+        out: where to write the result, which is then this tensor; of the result's shape and type,
+            without memory of ``x``. Kernels write straight to it where its layout is that of ``x``.
         options: what the reduction takes, by keyword.
 
     Raises:
         TypeError: no tensor, elements that cannot be reduced so, or an option that is not taken.
-        ValueError: an unknown reduction, a wrong number of dimensions, a window that does not fit.
+        ValueError: an unknown reduction, a wrong number of dimensions, a window that does not fit,
+            an ``out`` that is not like the result.
+        RuntimeError: ``out`` where a gradient is to be recorded.
 
     >>> x = torch.arange(16.0).reshape(1, 4, 4)
     >>> pool(x, Window([Axis(2, 2), Axis(2, 2)]))
@@ -73,6 +85,8 @@ def pool(x: Tensor, window: Window, reduce: str | Fold = "max", **options: Any) 
     if not isinstance(window, Window):
         raise TypeError(f"pool: window: must be a cenote.Window, not {type(window).__name__}")
     _args.check_window("pool", window)
+    if out is not None:
+        return _into(out, x, window, reduce, options)
     if isinstance(reduce, tuple):
         _check_options("a pair of callables", _fold, options)
         return _fold("pool", x, window, **options, reduce=reduce)
@@ -84,6 +98,21 @@ def pool(x: Tensor, window: Window, reduce: str | Fold = "max", **options: Any) 
     reduction = _REDUCTIONS[reduce]
     _check_options(repr(reduce), reduction, options)
     return reduction("pool", x, window, **options)
+
+
+def _into(
+    out: Tensor, x: Tensor, window: Window, reduce: str | Fold, options: dict[str, Any]
+) -> Tensor:
+    """The result in memory that is ready for it."""
+    if options.get("return_indices"):
+        raise ValueError("pool: out: takes the values alone; return_indices must be False")
+    _checks.check_input("pool", x, window)
+    wide = reduce == "sum" and not x.dtype.is_floating_point
+    sizes = (*x.shape[: x.dim() - window.rank], *window.out(x.shape[x.dim() - window.rank :]))
+    _checks.check_out("pool", x, out, sizes, torch.int64 if wide else x.dtype)
+    with _room.offered(out):
+        result = pool(x, window, reduce, **options)
+    return out if result is out else out.copy_(result)
 
 
 def _check_options(reduce: str, reduction: Callable[..., Any], options: dict[str, Any]) -> None:
