@@ -7,6 +7,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 from cenote import functional, nn, reference
+from cenote.allocator import tune_allocator
 from cenote.benchmarking import doctor
 from cenote.field import Field
 from cenote.functional import *  # noqa: F403
@@ -35,6 +36,7 @@ __all__ = [
     "pool2d",
     "reference",
     "training",
+    "tune_allocator",
     *functional.__all__,
 ]
 

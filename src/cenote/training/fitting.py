@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from cenote.allocator import tune_allocator as tuned_allocator
 from cenote.data import load
 from cenote.training.config import FREE_ON_RESUME, Config, describe, option_names
 from cenote.training.evaluation import evaluate
@@ -37,13 +38,21 @@ class Result:
         return float(self.summary["test_accuracy"])
 
 
-def fit(what: str | Config | None = None, *, resume: bool = False, **options: Any) -> Result:
+def fit(
+    what: str | Config | None = None,
+    *,
+    resume: bool = False,
+    tune_allocator: bool = False,
+    **options: Any,
+) -> Result:
     """Train a network and leave a run folder; the test set is looked at once, at the end.
 
     ``what`` is the network's name or a whole :class:`Config`; ``options`` are fields of Config by
     name. With ``resume``, the run in ``out`` goes on to the same bits as if it had never stopped;
     options that are not given are then the run's own. The global random state and the number of
-    threads are as before afterwards.
+    threads are as before afterwards. With ``tune_allocator`` (:func:`cenote.tune_allocator`) the
+    process keeps freed memory until the training ends, which changes no number; the allocator is
+    only about as before afterwards, and so that is for the caller to choose.
 
     Raises:
         TypeError, ValueError: an option is unknown or wrong; the message names it.
@@ -59,6 +68,8 @@ def fit(what: str | Config | None = None, *, resume: bool = False, **options: An
     given = _given(what, options)
     config = _stored(given) if resume else Config(**given)
     with contextlib.ExitStack() as stack:
+        if tune_allocator:
+            stack.enter_context(tuned_allocator())
         stack.enter_context(_threads(config.threads))
         stack.enter_context(torch.random.fork_rng(devices=[]))
         progress = open_progress(config.progress)
