@@ -8,7 +8,7 @@ SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(wildcard native/*)
 # Tests run one process a core; operators inside them stay on the threads that they are given.
 JOBS ?= 2
 
-.PHONY: demo test nightly lint sanitize broken neon clean
+.PHONY: demo test nightly bench pages lint sanitize broken neon clean
 
 demo: $(BUILT)
 	$(BIN)/cenote demo --out demo
@@ -20,6 +20,24 @@ test: $(BUILT)
 nightly: $(BUILT)
 	CENOTE_EXAMPLES=100000 CENOTE_SLOW=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hypothesis.py \
 	  tests/test_pool.py tests/test_modes.py
+
+# Pooling against every peer, with the allocator as it comes and with its thresholds raised. What
+# is measured here replaces the records that the pages are made of: `make pages` does that.
+RESULTS := benchmarks/results
+
+bench: $(VENV)/.bench
+	$(BIN)/cenote bench pooling --allocator default --out $(RESULTS)/pooling-default.json
+	$(BIN)/cenote bench pooling --allocator raised --out $(RESULTS)/pooling-raised.json
+	$(BIN)/cenote bench charts $(RESULTS)/pooling-default.json --out $(RESULTS)
+	$(BIN)/cenote bench charts $(RESULTS)/pooling-raised.json --out $(RESULTS)
+
+$(VENV)/.bench: $(BUILT)
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[bench]'
+	@touch $@
+
+pages: $(BUILT)
+	$(BIN)/cenote bench pages $(RESULTS)/pooling-default.json $(RESULTS)/pooling-raised.json \
+	  --page README.md --page docs/performance.md
 
 lint: $(BUILT)
 	$(BIN)/ruff check .

@@ -1,30 +1,42 @@
 """Figures in the papers are those of the stored records, to the letter."""
 
-import importlib.util
-import json
+import re
 from pathlib import Path
 
+import pytest
+
+from cenote.benchmarking.grid import rows
+from cenote.benchmarking.pages import TABLES, update
+from cenote.benchmarking.record import read
+
 ROOT = Path(__file__).parent.parent
-RECORD = json.loads((ROOT / "benchmarks/results/pool2d.json").read_text())
+RECORDS = {path.stem: read(path) for path in sorted(ROOT.glob("benchmarks/results/pooling-*.json"))}
+PAGES = [ROOT / "README.md", ROOT / "docs/performance.md"]
 
 
-def generated():
-    spec = importlib.util.spec_from_file_location("pool2d", ROOT / "benchmarks/pool2d.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.table(RECORD).splitlines()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tables_are_those_of_the_records(page):
+    text = page.read_text("utf-8")
+    places = re.findall(r"<!-- bench: (\S+) (\S+) -->", text)
+    assert places
+    assert text.count("<!-- end of bench -->") == len(places)
+    assert {name for name, _ in places} <= TABLES.keys()
+    assert {setting for _, setting in places} <= {"default", "raised"}
+    assert update(text, list(RECORDS.values())) == text
 
 
-def test_the_table_is_the_record():
-    assert "\n".join(generated()) in (ROOT / "docs/performance.md").read_text()
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_is_whole_and_says_where_it_was_taken(name):
+    record = RECORDS[name]
+    assert record["complete"]
+    assert name == f"pooling-{record['allocator']['setting']}"
+    assert {"processor", "torch", "cenote", "threads", "isa"} <= record["machine"].keys()
+    found = {(r["case"], r["reduce"], r["dtype"], r["layout"], r["pass"]) for r in record["rows"]}
+    assert found == {row.key[:-1] for row in rows({})}
 
 
-def test_the_readme_shows_rows_of_that_table():
-    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line[:1] == "|"]
-    assert len(rows) > 4
-    assert set(rows) <= set(generated())
-
-
-def test_every_row_was_measured_more_than_once_and_says_where():
-    assert {"processor", "torch", "cenote", "threads", "isa"} <= RECORD["machine"].keys()
-    assert all(row["n"] >= 5 and row["ratio"] > 0 for row in RECORD["rows"])
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_figure_was_measured_more_than_once(name):
+    for row in RECORDS[name]["rows"]:
+        assert {"roof", "cenote"} <= row["contenders"].keys()
+        assert all(figures["n"] >= 5 for figures in row["contenders"].values())

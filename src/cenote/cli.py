@@ -1,4 +1,4 @@
-"""The command ``cenote``: train, eval, predict, demo, doctor.
+"""The command ``cenote``: train, eval, predict, demo, bench, doctor.
 
 Commands print results on standard output. An error is one line on standard error and exit code 2;
 ``CENOTE_DEBUG=1`` shows where it came from.
@@ -20,6 +20,7 @@ import typer
 
 import cenote
 from cenote import training
+from cenote.benchmarking.pooling import Plan
 from cenote.training import Answer, Config, ImageError, Interrupted, Run
 from cenote.training.prediction import predictions
 
@@ -36,36 +37,43 @@ app = typer.Typer(
 _RUN = typer.Argument(help="Folder of a run, as cenote train leaves it.", metavar="RUN")
 _WEIGHTS = typer.Option(help="Which weights: last, or best on the validation images.")
 _JSON = typer.Option("--json", help="Print JSON.")
+_TUNE = typer.Option(help="Keep freed memory for the next tensors (glibc only).")
 
 
-def _training_options(*, without: Sequence[str] = ()) -> list[inspect.Parameter]:
-    """One parameter for each field of Config: its name, type, default and help are the option's."""
-    hints: dict[str, Any] = get_type_hints(Config)
+def _options(of: type, without: Sequence[str]) -> list[inspect.Parameter]:
+    """One parameter for each field: its name, type, default and help are the option's."""
+    hints: dict[str, Any] = get_type_hints(of)
     parameters = []
-    for field in fields(Config):
+    for field in fields(of):
         if field.name in without:
             continue
-        kind: Any = typer.Argument if field.name == "network" else typer.Option
+        words = field.metadata["help"]
+        option = f"--{field.name.strip('_').replace('_', '-')}"
+        default = (
+            typer.Argument(field.default, help=words)
+            if field.name == "network"
+            else typer.Option(field.default, option, help=words)
+        )
         parameters.append(
             inspect.Parameter(
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=kind(field.default, help=field.metadata["help"]),
+                default=default,
                 annotation=hints[field.name],
             )
         )
     return parameters
 
 
-def _with_training_options(
-    *, without: Sequence[str] = ()
+def _with_options(
+    of: type, *, without: Sequence[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the fields of Config as options, in the place of its ``**options``."""
+    """Give a command the fields of a class as options, in the place of its ``**options``."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True)
         kept = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        parameters = kept + _training_options(without=without)
+        parameters = kept + _options(of, without)
         command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in parameters}
         return command
@@ -79,6 +87,12 @@ def _given(context: typer.Context, options: dict[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in options.items() if getattr(sources[n], "name", "DEFAULT") != "DEFAULT"}
 
 
+def _tune(context: typer.Context, wanted: bool) -> None:
+    """Tune the allocator until the command ends."""
+    if wanted:
+        context.with_resource(cenote.tune_allocator())
+
+
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
     """Say how to go on after Ctrl-C, and leave with the exit code that shells give it."""
@@ -90,16 +104,18 @@ def _stoppable() -> Iterator[None]:
 
 
 @app.command()
-@_with_training_options()
+@_with_options(Config)
 def train(
     context: typer.Context,
     *,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, to the same bits.")
     ] = False,
+    tune_allocator: Annotated[bool, _TUNE] = True,
     **options: Any,
 ) -> None:
     """Train a network and leave a run folder."""
+    _tune(context, tune_allocator)
     with _stoppable():
         result = training.fit(resume=resume, **_given(context, options))
     summary = result.summary
@@ -113,12 +129,15 @@ def train(
 
 @app.command(name="eval")
 def evaluate(
+    context: typer.Context,
     run: Annotated[Path, _RUN],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     weights: Annotated[str, _WEIGHTS] = "last",
     as_json: Annotated[bool, _JSON] = False,
+    tune_allocator: Annotated[bool, _TUNE] = True,
 ) -> None:
     """Measure a trained network on a part of its data."""
+    _tune(context, tune_allocator)
     opened = Run.open(run)
     model, dataset = opened.model(weights), opened.data(split)
     measured = training.evaluate(model, dataset, mean=opened.facts.mean, std=opened.facts.std)
@@ -135,12 +154,15 @@ def evaluate(
 
 @app.command()
 def predict(
+    context: typer.Context,
     run: Annotated[Path, _RUN],
     images: Annotated[list[Path], typer.Argument(help="Pictures, of any size and mode.")],
     weights: Annotated[str, _WEIGHTS] = "last",
     as_json: Annotated[bool, _JSON] = False,
+    tune_allocator: Annotated[bool, _TUNE] = True,
 ) -> None:
     """Say what a trained network sees in pictures: its three most probable answers."""
+    _tune(context, tune_allocator)
     results = predictions(Run.open(run), images, weights)
     if as_json:
         rows = [
@@ -168,7 +190,7 @@ def _top(answer: Answer) -> str:
 
 
 @app.command()
-@_with_training_options(without=("network", "out"))
+@_with_options(Config, without=("network", "out"))
 def demo(
     context: typer.Context,
     *,
@@ -176,11 +198,13 @@ def demo(
     show: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page, where there is a desktop.")
     ] = True,
+    tune_allocator: Annotated[bool, _TUNE] = True,
     **options: Any,
 ) -> None:
     """Train LeNet-5 on all of MNIST, and show on one page what it learnt."""
     from cenote.inspection import demonstrate
 
+    _tune(context, tune_allocator)
     with _stoppable():
         page = demonstrate(out, **_given(context, options))
     print(f"the page: {page}")
@@ -197,6 +221,58 @@ def _has_desktop() -> bool:
     return sys.platform in ("darwin", "win32") or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )
+
+
+bench = typer.Typer(help="Time what is computed, against every peer that is installed.")
+app.add_typer(bench, name="bench", no_args_is_help=True)
+
+_RECORDS = typer.Argument(help="Records, as cenote bench pooling --out leaves them.")
+
+
+@bench.command()
+@_with_options(Plan)
+def pooling(
+    *,
+    show: Annotated[bool, typer.Option("--list", help="Only show what would be measured.")] = False,
+    **options: Any,
+) -> None:
+    """Time pooling against every peer and the roof; results are compared first."""
+    from cenote.benchmarking import command
+
+    if not command.pooling(Plan(**options), show=show):
+        raise typer.Exit(130)
+
+
+@bench.command()
+def table(record: Annotated[Path, _RECORDS]) -> None:
+    """Print the table of a record again."""
+    from cenote.benchmarking import command
+
+    command.table(record)
+
+
+@bench.command()
+def charts(
+    record: Annotated[Path, _RECORDS],
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path(),
+) -> None:
+    """Draw a record: bytes against speed, and bars beside the peers'."""
+    from cenote.benchmarking.charts import draw
+    from cenote.benchmarking.record import read
+
+    for path in draw(read(record), out):
+        print(path)
+
+
+@bench.command()
+def pages(
+    records: Annotated[list[Path], _RECORDS],
+    page: Annotated[list[Path], typer.Option(help="A page with places for tables.")],
+) -> None:
+    """Write the tables of records into pages, between the marks of their places."""
+    from cenote.benchmarking import command
+
+    command.pages(records, page)
 
 
 @app.command()
@@ -237,7 +313,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("CENOTE_DEBUG") == "1":
             raise
-        _complain(_message(error))
+        message = _message(error)
+        if message:  # a command without its arguments has printed its help
+            _complain(message)
         return 2
     return code if isinstance(code, int) else 0
 
