@@ -112,6 +112,7 @@ class Compiled:
 
         inductor.compile_threads = 1  # no processes that linger on the cores
         function, composed = _function(work)
+        called(function, work)()  # what torch itself refuses need not be traced
         torch.compiler.reset()
         call = called(torch.compile(function, dynamic=False, fullgraph=True), work)
         return Contender(call, call, composed=composed)
