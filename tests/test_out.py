@@ -84,3 +84,13 @@ def test_refused_with_indices_and_gradients():
     with torch.no_grad():
         cenote.pool(X.clone().requires_grad_(), WINDOW, out=out)
     assert torch.equal(out, cenote.pool(X, WINDOW))
+
+
+def test_compiled():
+    @torch.compile(fullgraph=True, backend="aot_eager")
+    def into(x, out):
+        return cenote.pool(x, WINDOW, out=out) + 1
+
+    out = torch.empty(SIZES)
+    assert torch.equal(into(X, out), cenote.pool(X, WINDOW) + 1)
+    assert torch.equal(out, cenote.pool(X, WINDOW))

@@ -110,6 +110,8 @@ def _into(
     wide = reduce == "sum" and not x.dtype.is_floating_point
     sizes = (*x.shape[: x.dim() - window.rank], *window.out(x.shape[x.dim() - window.rank :]))
     _checks.check_out("pool", x, out, sizes, torch.int64 if wide else x.dtype)
+    if torch.compiler.is_compiling():  # there no kernel is called yet
+        return out.copy_(pool(x, window, reduce, **options))
     with _room.offered(out):
         result = pool(x, window, reduce, **options)
     return out if result is out else out.copy_(result)
