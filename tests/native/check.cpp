@@ -49,7 +49,8 @@ Shape random_shape() {
   s.inner = channels[pick(0, 6)];
   const Index rank = pick(1, 3);
   for (Index l = 0; l < rank; ++l) {
-    Axis a = {pick(1, 4), pick(1, 4), 0, 0, pick(1, 3), pick(0, 1) == 1};
+    const Index widest = pick(0, 3) == 0 ? 12 : 4;  // now and then wider than its row
+    Axis a = {pick(1, widest), pick(1, 4), 0, 0, pick(1, 3), pick(0, 1) == 1};
     const Index extent = (a.kernel - 1) * a.dilation + 1;
     a.before = pick(0, extent - 1), a.after = pick(0, extent - 1);
     const Index n = pick(1, rank == 1 ? 150 : rank == 2 ? 40 : 11);
