@@ -74,6 +74,8 @@ class Reduction {
       at.weight = static_cast<const T*>(task.weight[level]);
       if (level < g_.rank - 1 || (g_.inner > 1 && !rows(g_)) || folds(g_))
         at.runs = runs_along<Way>(g_, level, arena);
+      // A dealt row has an operand for every tap, also for those that a window of a short row
+      // lacks.
       const bool dealt = level == g_.rank - 1 && deals(g_);
       const Index most = dealt ? last_tap(g_) : most_sources(level);
       at.operand = arena.take<Operand<T, Tap>>(most);
@@ -92,16 +94,12 @@ class Reduction {
     if (slides(g_)) {
       const Axis& axis = g_.axis[g_.rank - 1];
       const Index group = g_.inner;
-      sliding_ = {axis.stride,
-                  axis.dilation * group,
-                  axis.before * group,
-                  g_.n[g_.rank - 1] * group,
-                  first_tap(g_),
-                  last_tap(g_),
-                  level_[g_.rank - 1].weight,
-                  0,
-                  0,
-                  0};
+      sliding_.stride = axis.stride;
+      sliding_.apart = axis.dilation * group;
+      sliding_.before = axis.before * group;
+      sliding_.n = g_.n[g_.rank - 1] * group;
+      sliding_.low = first_tap(g_), sliding_.high = last_tap(g_);
+      sliding_.weight = level_[g_.rank - 1].weight;
       sliding_.from(0);
     }
   }
@@ -154,11 +152,13 @@ class Reduction {
   static bool slides_backward(const Geometry& g) {
     return !Way::forward && g.inner == 1 && !folds(g);
   }
-  // Whether rows are dealt out to their taps; with many channels inside, taps are rows already.
+  // Whether windows move along rows, by one of the two ways below; with many channels inside, every
+  // tap is a row already.
   static bool rows(const Geometry& g) {
     return Way::forward && (g.inner == 1 || g.inner < kLanes<T>) && !g.starts[g.rank - 1] &&
            !folds(g);
   }
+  // Whether rows are dealt out to their taps.
   static bool deals(const Geometry& g) { return rows(g) && !slides(g); }
   // Whether taps are read where they lie. Few channels side by side are a row that is longer.
   static bool slides(const Geometry& g) {

@@ -36,7 +36,7 @@ class Gather {
   Gather(const Geometry& g, Arena& arena)
       : g_(g), phases_(g.axis[g.rank - 1], g.inner == 1 ? g.n[g.rank - 1] : 0, arena) {
     const int last = g.rank - 1;
-    Index inside = 1, rows = 1, pixels = 1, slots = 1;
+    Index inside = 1, rows = 1, pixels = 1;
     for (int l = last; l >= 0; --l) {
       pitch_[l] = slice_of(g, g.out, l);
       taps_inside_[l] = inside;
@@ -46,7 +46,6 @@ class Gather {
       pixels *= span_[l];
       if (l < last) rows *= span_[l];
     }
-    slots = rows;
     reader_ = arena.take<Reader<T, Tap>>(rows);
     if (g.inner > 1) {
       pixel_ = arena.take<Reader<T, Tap>>(pixels);
@@ -54,10 +53,10 @@ class Gather {
     }
     for (Readers& phase : phase_) phase = arena.take<Reader<T, Tap>>(rows * g.axis[last].kernel);
     room_ = room_around<T>(g.axis[last], last == 0 ? min(g.n[0], kStretch) : g.n[last]);
-    held_ = arena.take<Index>(slots);
-    slots_ = slots;
-    gradient_ = arena.take<T>(slots * room_);
-    taps_ = arena.take<Tap>(slots * room_);
+    slots_ = rows;
+    held_ = arena.take<Index>(slots_);
+    gradient_ = arena.take<T>(slots_ * room_);
+    taps_ = arena.take<Tap>(slots_ * room_);
   }
 
   // A plane of gradients and taps follows; what was held of the one before is forgotten.
