@@ -102,6 +102,36 @@ inline TapVec<T> load_taps(const Tap* from, int low = 0, int high = kLanes<T>) {
   return v;
 }
 
+// total + gradient in the lanes whose tap is `tap`; of a part of the lanes nothing else is read.
+template <class T, class Tap>
+CENOTE_INLINE Vec<T> add_taken(Vec<T> total, const T* gradient, const Tap* taps, Tap tap) {
+#if CENOTE_VECTOR_BYTES == 64
+  if constexpr (std::is_same_v<T, float> && sizeof(Tap) == 1) {
+    const __mmask16 taken = _mm_cmpeq_epi8_mask(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(taps)), _mm_set1_epi8(char(tap)));
+    return Vec<T>(_mm512_mask_add_ps(total, taken, total, _mm512_loadu_ps(gradient)));
+  }
+#endif
+  const auto taken = load_taps<T>(taps) == broadcast<TapVec<T>>(tap);
+  return total + (taken ? load<Vec<T>>(gradient) : Vec<T>{});
+}
+template <class T, class Tap>
+CENOTE_INLINE Vec<T> add_taken(Vec<T> total, const T* gradient, const Tap* taps, Tap tap,
+                               Part part) {
+#if CENOTE_VECTOR_BYTES == 64
+  if constexpr (std::is_same_v<T, float> && sizeof(Tap) == 1) {
+    const __mmask16 inside = __mmask16(part);
+    const __mmask16 taken = _mm_mask_cmpeq_epi8_mask(inside, _mm_maskz_loadu_epi8(inside, taps),
+                                                     _mm_set1_epi8(char(tap)));
+    return Vec<T>(_mm512_mask_add_ps(total, taken, total, _mm512_maskz_loadu_ps(taken, gradient)));
+  }
+#endif
+  // Lane after lane: taps may be narrower than the lanes, and parts have holes.
+  for (int lane = 0; lane < kLanes<T>; ++lane)
+    if (has_lane(part, lane) && taps[lane] == tap) total[lane] += gradient[lane];
+  return total;
+}
+
 // The first `count` lanes to memory.
 template <class T, class Tap>
 inline void store_taps(Tap* to, int count, TapVec<T> v) {

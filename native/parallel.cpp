@@ -1,6 +1,7 @@
 #include "parallel.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <new>
 
@@ -27,6 +28,20 @@ struct Free {
 using Memory = std::unique_ptr<char, Free>;
 
 bool forked = false;
+
+// The size of the last cache that the cores share. The C library multiplies it by what it takes for
+// the number of caches, and in a virtual machine can be ten times off; the kernel knows better.
+Index size_of_last_cache() {
+  Index found = 0;
+#ifdef __linux__
+  if (std::FILE* file = std::fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r")) {
+    long kilobytes = 0;
+    if (std::fscanf(file, "%ldK", &kilobytes) == 1) found = Index(kilobytes) << 10;
+    std::fclose(file);
+  }
+#endif
+  return found > 0 ? found : Index(32) << 20;
+}
 
 #ifdef _OPENMP
 // libgomp's threads do not survive a fork, and starting them again in the child hangs.
@@ -95,13 +110,7 @@ void roof(const Kernels& kernels, const char* in, Index in_bytes, char* out, Ind
 }
 
 bool beyond_caches(Index bytes) {
-  static const Index last_cache = [] {
-    Index found = 0;
-#ifdef _SC_LEVEL3_CACHE_SIZE
-    found = sysconf(_SC_LEVEL3_CACHE_SIZE);
-#endif
-    return found > 0 ? found : Index(32) << 20;
-  }();
+  static const Index last_cache = size_of_last_cache();
   return bytes > last_cache;
 }
 

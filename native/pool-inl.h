@@ -6,6 +6,7 @@
 #pragma once
 
 #include "deal-inl.h"
+#include "flat-inl.h"
 #include "readers-inl.h"
 
 namespace cenote::CENOTE_TARGET {
@@ -45,16 +46,27 @@ inline const Run* runs_along(const Geometry& g, int level, Arena& arena) {
   return runs;
 }
 
+// What happens to the targets of axis 0 before they are stored: nothing.
+struct KeepAll {
+  Keep operator()(Index, Index) const { return {}; }
+  static bool alike(Index, Index) { return true; }
+};
+
 // With one axis a unit is an element: what is worked on at once, so that scratch memory stays
 // small.
 constexpr Index kStretch = 4096;
+// With more, elements of the rows that are worked on at once: few, so that reading and writing take
+// turns; and how many bands are kept before what is still needed moves to the front.
+constexpr Index kBand = 512, kBandsKept = 4;
+constexpr Index kLongestInBand = 1024;
 
 template <class M, class Tap, class Way>
 class Reduction {
  public:
   using T = typename M::Element;
 
-  Reduction(const Task& task, Arena& arena)
+  // Targets of axis 0 may be stored past the caches.
+  Reduction(const Task& task, bool streams, Arena& arena)
       : task_(task),
         g_(task.geometry),
         phases_(g_.axis[g_.rank - 1], slides_backward(g_) ? g_.n[g_.rank - 1] : 0, arena),
@@ -62,7 +74,10 @@ class Reduction {
               last_tap(g_), M::identity(task.identity), arena),
         folds_(folds(g_)),
         deals_(deals(g_)),
-        slides_(slides(g_)) {
+        slides_(slides(g_)),
+        blocks_(blocks(g_)),
+        bands_(bands(g_)),
+        streams_(streams) {
     how_.fill = M::identity(task.identity);
     Index taps = 1;
     for (int level = g_.rank - 1; level >= 0; --level) {
@@ -80,6 +95,13 @@ class Reduction {
       const Index most = dealt ? last_tap(g_) : most_sources(level);
       at.operand = arena.take<Operand<T, Tap>>(most);
       if (level == g_.rank - 1) continue;
+      if (level == g_.rank - 2 && bands_) {
+        room_ = most_in_band() + (kBandsKept - 1) * band_of(g_) * g_.axis[level].stride;
+        const Index rows = room_;
+        at.values = arena.take<T>(rows * at.target_slice);
+        if constexpr (kKeepsTaps<Tap>) at.taps = arena.take<Tap>(rows * at.target_slice);
+        continue;
+      }
       const Index apart = min(max(extent(g_.axis[level]), most), Way::sources(g_)[level]);
       for (at.slots = 1; at.slots < apart;) at.slots *= 2;
       at.held = arena.take<Index>(at.slots);
@@ -87,7 +109,10 @@ class Reduction {
       at.values = arena.take<T>(at.slots * at.target_slice);
       if constexpr (kKeepsTaps<Tap>) at.taps = arena.take<Tap>(at.slots * at.target_slice);
     }
-    if (const Index direct = direct_operands()) direct_ = arena.take<Operand<T, Tap>>(direct);
+    if (const Index direct = direct_operands()) {
+      direct_rows_ = direct / g_.axis[g_.rank - 1].kernel;
+      direct_ = arena.take<Operand<T, Tap>>(direct_rows_ + direct);
+    }
     if (prepares()) prepared_ = arena.take<T>(most_prepared());
     if constexpr (kKeepsTaps<Tap>) find_first_taps(arena);
     if (deals(g_)) set_hands();
@@ -100,7 +125,9 @@ class Reduction {
       sliding_.n = g_.n[g_.rank - 1] * group;
       sliding_.low = first_tap(g_), sliding_.high = last_tap(g_);
       sliding_.weight = level_[g_.rank - 1].weight;
-      sliding_.from(0);
+      sliding_.room = arena.take<Part>(Sliding<T>::kMostParts);
+      flat_ = bands_ && Flat<T, Tap>::takes(sliding_, g_.out[g_.rank - 1] * group);
+      if (flat_) flattened_.plan(sliding_, first_tap_, arena);
     }
   }
 
@@ -110,21 +137,36 @@ class Reduction {
     forget(0);
   }
 
-  // Target `t` of axis 0.
-  template <class Finish>
-  void unit(Index t, T* out, Tap* taps, Finish finish) {
-    if (direct_)
-      direct(t, out, taps, finish);
-    else
-      step(0, nullptr, t, out, taps, finish);
+  // How many targets of axis 0 are best worked on at once.
+  static Index at_once(const Geometry& g) {
+    const Index slice = slice_of(g, Way::targets(g), 0), units = Way::targets(g)[0];
+    if (g.rank == 1) return min(units, kStretch);
+    return g.rank == 2 && bands(g) ? band_of(g) : min(units, max(1, kBand / slice));
   }
 
-  // With one axis: a stretch of targets at once.
-  template <class Finish>
-  void stretch(Index begin, Index end, T* out, Tap* taps, Finish finish) {
-    const Run from = Way::runs(g_, 0, begin, end);
-    const T* source = prepare(from.source, from.count) - from.source * g_.inner;
-    innermost(source, begin, end, out, taps, finish);
+  // Targets [begin, end) of axis 0, no more than that.
+  template <class FinishFor>
+  void units(Index begin, Index end, T* out, Tap* taps, FinishFor finish_for) {
+    if (g_.rank == 1) {
+      const Run from = Way::runs(g_, 0, begin, end);
+      const T* source = prepare(from.source, from.count) - from.source * g_.inner;
+      innermost(source, begin, end, out, taps, finish_for(0, begin * g_.inner));
+      return;
+    }
+    if (g_.rank == 2 && (bands_ || blocks_)) {
+      if (bands_)
+        band(0, nullptr, begin, end, out, taps, finish_for);
+      else
+        block(0, nullptr, begin, end, out, taps, finish_for);
+      return;
+    }
+    const Index slice = level_[0].target_slice;
+    for (Index t = begin; t < end; ++t, out += slice, taps = advance(taps, slice)) {
+      if (direct_)
+        direct(t, out, taps, finish_for(t, 0));
+      else
+        step(0, nullptr, t, out, taps, finish_for(t, 0));
+    }
   }
 
  private:
@@ -165,6 +207,29 @@ class Reduction {
     const Index stride = g.axis[g.rank - 1].stride;
     return rows(g) && (stride == 1 || (stride == 2 && g.inner == 1));
   }
+  // Whether all taps of a window are combined in registers, whole rows of windows at a time.
+  static bool blocks(const Geometry& g) {
+    if (g.rank == 1 || !slides(g) || g.axis[g.rank - 1].stride != 2) return false;
+    const Axis &across = g.axis[g.rank - 1], &down = g.axis[g.rank - 2];
+    return !M::weighted && across.kernel * down.kernel <= kMostInRegisters &&
+           across.dilation == 1 && down.dilation == 1;
+  }
+  static constexpr Index kMostInRegisters = 9;
+  // Whether rows are reduced a band at a time before they are combined: short ones, of which the
+  // combinations of many are one.
+  static bool bands(const Geometry& g) {
+    return Way::forward && g.rank > 1 && !blocks(g) && !directly(g) &&
+           slice_of(g, g.out, g.rank - 2) <= kLongestInBand;
+  }
+  static Index band_of(const Geometry& g) {
+    return min(g.out[g.rank - 2], max(1, kBand / slice_of(g, g.out, g.rank - 2)));
+  }
+  Index most_in_band() const {
+    const int level = g_.rank - 2;
+    if (g_.starts[level]) return g_.n[level];
+    const Axis& axis = g_.axis[level];
+    return min(g_.n[level], (band_of(g_) - 1) * axis.stride + extent(axis));
+  }
   static Axis dealt_axis(const Geometry& g) {
     return deals(g) ? g.axis[g.rank - 1] : Axis{1, 1, 0, 0, 1, false};
   }
@@ -199,6 +264,9 @@ class Reduction {
   }
   Index most_prepared() const {
     const Index slice = level_[0].source_slice, all = Way::sources(g_)[0];
+    if (g_.rank == 2 && bands_) return most_in_band() * slice;
+    if (g_.rank == 2 && blocks_)
+      return min(all, (at_once(g_) - 1) * g_.axis[0].stride + extent(g_.axis[0])) * slice;
     if (g_.rank > 1) return slice;
     const Axis& axis = g_.axis[0];
     const Index length = g_.starts[0]   ? all
@@ -219,16 +287,16 @@ class Reduction {
 
   // Whether, with channels inside, all taps of a window are combined in registers at once, and how
   // many they are at most: where that takes fewer loads than passing the slices through memory.
-  Index direct_operands() const {
-    if (!Way::forward || g_.inner == 1 || g_.rank == 1 || M::weighted || prepares() || rows(g_))
-      return 0;
+  Index direct_operands() const { return prepares() ? 0 : directly(g_); }
+  static Index directly(const Geometry& g) {
+    if (!Way::forward || g.inner == 1 || g.rank == 1 || M::weighted || rows(g)) return 0;
     Index together = 1, in_passes = 0;
-    for (int l = g_.rank - 1; l >= 0; --l) {
-      const Index kernel = g_.axis[l].kernel;
+    for (int l = g.rank - 1; l >= 0; --l) {
+      const Index kernel = g.axis[l].kernel;
       together *= kernel;
-      in_passes = kernel + (l < g_.rank - 1 ? min(g_.axis[l].stride, kernel) * (in_passes + 1) : 0);
+      in_passes = kernel + (l < g.rank - 1 ? min(g.axis[l].stride, kernel) * (in_passes + 1) : 0);
     }
-    return together <= in_passes ? together : 0;
+    return together <= max(in_passes, kMostInRegisters) ? together : 0;
   }
 
   void find_first_taps(Arena& arena) {
@@ -275,6 +343,11 @@ class Reduction {
 
   void forget(int level) {
     if (level == g_.rank - 1) return;
+    if (level == g_.rank - 2 && bands_) {
+      held_ = stop_ = 0;
+      nan_ = false;
+      return;
+    }
     for (Index slot = 0; slot < level_[level].slots; ++slot) level_[level].held[slot] = -1;
   }
 
@@ -282,17 +355,14 @@ class Reduction {
   // there. `nan` becomes true where there may be one in it.
   Operand<T, Tap> reduced(int level, const T* source, Index s, bool& nan) {
     Level& at = level_[level];
-    const Index slot = s & (at.slots - 1);
-    T* values = at.values + slot * at.target_slice;
-    Tap* taps = nullptr;
-    if constexpr (kKeepsTaps<Tap>) taps = at.taps + slot * at.target_slice;
+    const Index slot = s & (at.slots - 1), x = slot * at.target_slice;
     if (at.held[slot] != s) {
       at.held[slot] = s;
       const T* row = level == 0 ? prepare(s, 1) : source + s * at.source_slice;
-      at.nan[slot] = all(level + 1, row, values, taps);
+      at.nan[slot] = all(level + 1, row, at.values + x, advance(at.taps, x));
     }
     nan |= at.nan[slot];
-    return {values, taps, 0, T(1)};
+    return {at.values + x, advance(at.taps, x), 0, T(1)};
   }
 
   // The whole of `level`. Returns whether there may be a NaN in it, as the others do that write.
@@ -301,6 +371,15 @@ class Reduction {
     if (level == g_.rank - 1) return innermost(source, 0, targets, out, taps, Keep{});
     forget(level);
     bool nan = false;
+    if (level == g_.rank - 2 && blocks_)
+      return block(level, source, 0, targets, out, taps, KeepAll{});
+    if (level == g_.rank - 2 && bands_) {
+      for (Index t = 0, last; t < targets; t = last) {
+        last = min(targets, t + band_of(g_));
+        nan |= band(level, source, t, last, out + t * slice, advance(taps, t * slice), KeepAll{});
+      }
+      return nan;
+    }
     for (Index t = 0; t < targets; ++t)
       nan |= step(level, source, t, out + t * slice, advance(taps, t * slice), Keep{});
     return nan;
@@ -318,8 +397,104 @@ class Reduction {
       if constexpr (M::weighted) at.operand[j].weight = at.weight[tap];
     }
     Combination<M, Tap> how = how_;
-    how.plain = !nan;
-    strip<M>(at.operand, run.count, how, at.target_slice, out, taps, finish);
+    how.plain = !nan, how.streams = level == 0 && streams_;
+    strip<M>(at.operand, run.count, Again{1, 0, 0}, how, at.target_slice, out, taps, finish);
+    return nan;
+  }
+
+  // Targets [begin, end) of the last axis but one: their rows first, then what they make together.
+  template <class FinishFor>
+  bool band(int level, const T* source, Index begin, Index end, T* out, Tap* taps,
+            FinishFor finish_for) {
+    Level& at = level_[level];
+    const Index slice = at.target_slice;
+    reduce_rows(level, source, Way::runs(g_, level, begin, end));
+    Combination<M, Tap> how = how_;
+    how.plain = !nan_, how.streams = level == 0 && streams_;
+    for (Index t = begin, last; t < end; t = last) {
+      const Run& run = at.runs[t];
+      last = like(level, t, end, 1, finish_for);
+      for (Index j = 0; j < run.count; ++j) {
+        const Index tap = run.tap + j * run.tap_step;
+        const Index x = (front_ + run.source + j * run.step - held_) * slice;
+        at.operand[j] = {at.values + x, advance(at.taps, x), tap * at.taps_inside,
+                         M::weighted ? at.weight[tap] : T(1)};
+      }
+      strip<M>(at.operand, run.count, Again{1, 0, 0}, how, (last - t) * slice,
+               out + (t - begin) * slice, advance(taps, (t - begin) * slice), finish_for(t, 0));
+    }
+    return nan_;
+  }
+
+  // The targets [t, result) do the same, each `step` sources after the one before.
+  template <class FinishFor>
+  Index like(int level, Index t, Index end, Index step, FinishFor finish_for) const {
+    const Run* runs = level_[level].runs;
+    Index last = t + 1;
+    while (last < end && runs[last].source == runs[t].source + (last - t) * step &&
+           runs[last].count == runs[t].count && runs[last].tap == runs[t].tap &&
+           finish_for.alike(t, last))
+      ++last;
+    return last;
+  }
+
+  // Brings the source rows of `run` into the band; those that are there stay.
+  void reduce_rows(int level, const T* source, const Run& run) {
+    Level& at = level_[level];
+    const Index slice = at.target_slice, begin = run.source, end = run.source + run.count;
+    const Index kept = begin >= held_ ? max(0, stop_ - begin) : 0;
+    if (kept == 0) {
+      front_ = 0;
+      nan_ = false;
+    } else {
+      front_ += begin - held_;
+      if (front_ + (end - begin) > room_) {
+        const Index x = front_ * slice;
+        __builtin_memmove(at.values, at.values + x, std::size_t(kept * slice) * sizeof(T));
+        if constexpr (kKeepsTaps<Tap>)
+          __builtin_memmove(at.taps, at.taps + x, std::size_t(kept * slice) * sizeof(Tap));
+        front_ = 0;
+      }
+    }
+    held_ = begin, stop_ = max(end, begin + kept);
+    const Index first = begin + kept, rows = end - first;
+    if (rows <= 0) return;
+    const T* row = level == 0 ? prepare(first, rows) : source + first * at.source_slice;
+    const Index x = (front_ + kept) * slice;
+    T* values = at.values + x;
+    Tap* taps = advance(at.taps, x);
+    if (flat_) {
+      nan_ |= flattened_.template lines<M>(row, rows * slice, how_, values, taps);
+      return;
+    }
+    for (Index y = 0; y < rows; ++y)
+      nan_ |=
+          all(level + 1, row + y * at.source_slice, values + y * slice, advance(taps, y * slice));
+  }
+
+  // Rows of windows, each from the rows that it stands on.
+  template <class FinishFor>
+  bool block(int level, const T* source, Index begin, Index end, T* out, Tap* taps,
+             FinishFor finish_for) {
+    Level& at = level_[level];
+    const Run all = Way::runs(g_, level, begin, end);
+    if (level == 0) source = prepare(all.source, all.count) - all.source * at.source_slice;
+    Combination<M, Tap> how = how_;
+    how.first_tap = first_tap_, how.streams = level == 0 && streams_;
+    sliding_.plan(0, g_.out[g_.rank - 1]);
+    const Index stride = g_.axis[level].stride;
+    bool nan = false;
+    for (Index t = begin, last; t < end; t = last) {
+      const Run& run = at.runs[t];
+      last = like(level, t, end, stride, finish_for);
+      for (Index j = 0; j < run.count; ++j)
+        at.operand[j] = {source + (run.source + j) * at.source_slice, nullptr,
+                         (run.tap + j) * at.taps_inside, T(1)};
+      const Index x = (t - begin) * at.target_slice;
+      const Again again = {last - t, stride * at.source_slice, at.target_slice};
+      nan |= lines<M>(sliding_, at.operand, run.count, again, how, out + x, advance(taps, x),
+                      finish_for(t, 0));
+    }
     return nan;
   }
 
@@ -335,11 +510,12 @@ class Reduction {
         how.first_tap = first_tap_ ? first_tap_ + begin * g_.inner : nullptr;
       if (deals_) {
         deal_.deal(source, begin, end - begin);
-        return strip<M>(at.operand, at.hands, how, count, out, taps, finish);
+        return strip<M>(at.operand, at.hands, Again{1, 0, 0}, how, count, out, taps, finish);
       }
       if (slides_) {
-        if (begin * g_.inner != sliding_.begin) sliding_.from(begin * g_.inner);
-        return line<M>(sliding_, source, how, count, out, taps, finish);
+        sliding_.plan(begin * g_.inner, count);
+        const Operand<T, Tap> row = {source, nullptr, 0, T(1)};
+        return lines<M>(sliding_, &row, 1, Again{1, 0, 0}, how, out, taps, finish);
       }
     } else if (g_.inner == 1) {
       sum_readers(source, begin, end, out);
@@ -348,16 +524,22 @@ class Reduction {
     Combination<M, Tap> how = how_;
     how.may_be_empty = false;
     bool nan = false;
-    for (Index t = begin; t < end; ++t) {
+    const Index level = g_.rank - 1, stride = Way::forward ? g_.axis[level].stride : 1;
+    for (Index t = begin, last; t < end; t = last) {
+      last = like(level, t, end, stride, KeepAll{});
       at.operand[0] = {source, nullptr, 0, T(1)};
       const Index count = expand(at.operand, 1, at.runs[t], g_.inner, 1);
       if constexpr (M::weighted)
         for (Index j = 0; j < count; ++j) at.operand[j].weight = at.weight[at.operand[j].tap];
       const Index x = (t - begin) * g_.inner;
-      nan |= strip<M>(at.operand, count, how, g_.inner, out + x, advance(taps, x), finish.from(x));
+      nan |= strip<M>(at.operand, count, pixels(last - t, stride), how, g_.inner, out + x,
+                      advance(taps, x), finish.from(x));
     }
     return nan;
   }
+
+  // So many pixels of outputs that read their taps alike.
+  Again pixels(Index count, Index stride) const { return {count, stride * g_.inner, g_.inner}; }
 
   template <class Finish>
   bool fold_all(const T* source, Index begin, Index end, T* out, Tap* taps, Finish finish) {
@@ -374,20 +556,31 @@ class Reduction {
     return true;
   }
 
-  // All taps at once: one list of pointers for every output, however many axes there are.
+  // All taps at once: one list of pointers for all outputs of a row that read alike, however many
+  // axes there are.
   template <class Finish>
   void direct(Index t, T* out, Tap* taps, Finish finish) {
+    const int last_level = g_.rank - 1;
+    const Index pixels_in_row = g_.out[last_level], stride = g_.axis[last_level].stride;
     Index target[kMaxRank] = {t};
     Combination<M, Tap> how = how_;
-    how.may_be_empty = false;
-    for (Index x = 0; x < level_[0].target_slice; x += g_.inner) {
+    how.may_be_empty = false, how.streams = streams_;
+    for (Index x = 0; x < level_[0].target_slice;) {
       direct_[0] = {reinterpret_cast<const T*>(plane_), nullptr, 0, T(1)};
       Index count = 1;
-      for (int l = 0; l < g_.rank; ++l)
+      for (int l = 0; l < last_level; ++l)
         count = expand(direct_, count, level_[l].runs[target[l]], level_[l].source_slice,
                        level_[l].taps_inside);
-      strip<M>(direct_, count, how, g_.inner, out + x, advance(taps, x), finish.from(x));
-      for (int l = g_.rank - 1; l > 0 && ++target[l] == Way::targets(g_)[l]; --l) target[l] = 0;
+      for (Index o = 0, last; o < pixels_in_row; o = last) {
+        last = like(last_level, o, pixels_in_row, stride, KeepAll{});
+        Operand<T, Tap>* list = direct_ + direct_rows_;
+        for (Index e = 0; e < count; ++e) list[e] = direct_[e];
+        const Index taps_in_all = expand(list, count, level_[last_level].runs[o], g_.inner, 1);
+        strip<M>(list, taps_in_all, pixels(last - o, stride), how, g_.inner, out + x,
+                 advance(taps, x), finish.from(x));
+        x += (last - o) * g_.inner;
+      }
+      for (int l = last_level - 1; l > 0 && ++target[l] == Way::targets(g_)[l]; --l) target[l] = 0;
     }
   }
 
@@ -402,8 +595,7 @@ class Reduction {
       const auto given = [&](Index j) {
         const Index o = run.source + j * run.step + x;
         const bool inside = o >= 0 && o + kLanes<T> <= outputs;
-        const Vec<T> v =
-            inside ? fetch<true>(row, outputs, o, T(0)) : fetch<false>(row, outputs, o, T(0));
+        const Vec<T> v = inside ? load<Vec<T>>(row + o) : fetch(row, outputs, o, T(0));
         if constexpr (M::weighted) return v * weight[run.tap + j * run.tap_step];
         return v;
       };
@@ -414,7 +606,8 @@ class Reduction {
     });
   }
 
-  static Tap* advance(Tap* taps, Index by) {
+  template <class E>
+  static E* advance(E* taps, Index by) {
     if constexpr (kKeepsTaps<Tap>) return taps + by;
     return nullptr;
   }
@@ -426,12 +619,19 @@ class Reduction {
   Deal<T> deal_;
   Sliding<T> sliding_ = {};
   Combination<M, Tap> how_ = {};
-  const bool folds_, deals_, slides_;
+  const bool folds_, deals_, slides_, blocks_, bands_, streams_;
+  bool flat_ = false;
+  Flat<T, Tap> flattened_;
   const char* plane_ = nullptr;
   Level level_[kMaxRank] = {};
-  Operand<T, Tap>* direct_ = nullptr;
+  Operand<T, Tap>* direct_ = nullptr;  // those of rows, and behind them those of pixels
+  Index direct_rows_ = 0;
   Tap* first_tap_ = nullptr;
   T* prepared_ = nullptr;
+  // Which rows the band holds, from row `front_` of its room on; and whether there may be a NaN in
+  // them.
+  Index held_ = 0, stop_ = 0, front_ = 0, room_ = 0;
+  bool nan_ = false;
 };
 
 }  // namespace cenote::CENOTE_TARGET

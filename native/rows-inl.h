@@ -8,6 +8,23 @@
 
 namespace cenote::CENOTE_TARGET {
 
+// Hands out pieces of the scratch memory; without memory it only counts how much would be needed.
+class Arena {
+ public:
+  explicit Arena(char* memory) : memory_(memory) {}
+  template <class E>
+  E* take(Index count) {
+    char* piece = memory_ ? memory_ + used_ : nullptr;
+    used_ += (count * Index(sizeof(E)) + 63) / 64 * 64;
+    return reinterpret_cast<E*>(piece);
+  }
+  Index used() const { return used_; }
+
+ private:
+  char* memory_;
+  Index used_ = 0;
+};
+
 // Tap is the type in which tap numbers are kept, or void where they are not.
 template <class Tap>
 constexpr bool kKeepsTaps = !std::is_void_v<Tap>;
@@ -65,13 +82,25 @@ struct Divide {
   const T* each;  // one divisor an element, or null
   T all;
   bool half_even;
+  T times;  // what to multiply by for the same bits, where there is such a number; else 0
+
+  Divide(const T* each, T all, bool half_even)
+      : each(each), all(all), half_even(half_even), times(reciprocal(all)) {}
   Divide from(Index x) const { return {each ? each + x : nullptr, all, half_even}; }
+  // Of a power of two, which only moves the exponent.
+  static T reciprocal(T x) {
+    if constexpr (kFloats<T>)
+      for (T power = 1; power <= 4096; power *= 2)
+        if (x == power) return 1 / power;
+    return 0;
+  }
   template <class Lanes>
   Vec<T> operator()(Vec<T> v, Index x, Lanes lanes) const {
     const Vec<T> by = broadcast<Vec<T>>(all);
     if constexpr (kFloats<T>) {
       v += T(0);  // a sum of negative zeros alone is +0, as if it had started from 0
-      return each ? v / (by * load_first<T>(each + x, lanes)) : v / by;
+      if (each) return v / (by * load_first<T>(each + x, lanes));
+      return times != 0 ? v * times : v / by;
     } else {
       for (int lane = 0; lane < lanes; ++lane)
         v[lane] = quotient<T>(v[lane], each ? T(all * each[x + lane]) : all, half_even);
@@ -89,7 +118,19 @@ struct Combination {
   // The least tap number of each element, or null: padding wins only where all is identity, and
   // then the first tap inside has it.
   const Tap* first_tap;
+  bool streams;  // whether what comes out goes past the caches; it starts where vectors start
 };
+
+// How often the same is done again: so many elements further on in the rows, and in the output.
+struct Again {
+  Index times, from, to;
+};
+
+// Which kernels are compiled for their numbers of taps too: those that the networks of the
+// benchmarks spend their time in. It would take minutes for all.
+template <class M, class Tap>
+constexpr bool kTuned = sizeof(typename M::Element) <= 4 && !M::weighted &&
+                        (!kKeepsTaps<Tap> || std::is_same_v<Tap, std::uint8_t>);
 
 // How elements are combined: with NaNs among them, without, or as if without, while it is watched
 // whether there is one.
@@ -99,41 +140,60 @@ enum Mode { kAware, kPlain, kWatching };
 template <class M, Mode mode>
 struct Watch {
   using T = typename M::Element;
-  Vec<T> sum;
-  explicit Watch(Vec<T> first) {
-    if constexpr (mode == kWatching) sum = first;
-  }
+  Vec<T> sum = {};
   void operator()(Vec<T> next) {
     if constexpr (mode == kWatching) sum += next;
   }
-  TapVec<T> found() const {
-    if constexpr (mode == kWatching)
-      return TapVec<T>(sum != sum);
-    else
-      return TapVec<T>{};
+  void operator()(const Watch& other) { (*this)(other.sum); }
+  bool found() const { return mode == kWatching && any_lane(sum != sum); }
+};
+
+// Operands, by value where the compiler knows how many they are: what is written could be the
+// list's own memory, for all it knows, and it would read the list again for every vector. Field by
+// field: entries that were written so cannot be read at once.
+template <class T, class Tap, int some>
+struct Operands {
+  const T* values[some];
+  const Tap* taps[some];
+  Index tap[some];
+  T weight[some];
+  explicit Operands(const Operand<T, Tap>* from) {
+    for (int j = 0; j < some; ++j) values[j] = from[j].values;
+    for (int j = 0; j < some; ++j) taps[j] = from[j].taps;
+    for (int j = 0; j < some; ++j) tap[j] = from[j].tap;
+    for (int j = 0; j < some; ++j) weight[j] = from[j].weight;
   }
+  Operand<T, Tap> operator[](Index j) const { return {values[j], taps[j], tap[j], weight[j]}; }
+};
+template <class T, class Tap>
+struct Operands<T, Tap, 0> {
+  const Operand<T, Tap>* operand;
+  explicit Operands(const Operand<T, Tap>* from) : operand(from) {}
+  const Operand<T, Tap>& operator[](Index j) const { return operand[j]; }
 };
 
 // out[x] = the combination of operand[0][x], operand[1][x], ..., and the taps that it came from.
 // `some` is the number of operands where the compiler knows it, else 0. Returns whether a NaN was
 // seen.
 template <class M, Mode mode, int some, class Tap, class Finish>
-inline bool strip_of(const Operand<typename M::Element, Tap>* operand, Index many,
-                     const Combination<M, Tap>& how, Index length, typename M::Element* out,
-                     Tap* taps, Finish finish) {
+inline bool strip_of(const Operand<typename M::Element, Tap>* operands, Index many,
+                     const Again& again, const Combination<M, Tap>& how, Index length,
+                     typename M::Element* out, Tap* taps, Finish finish) {
   using T = typename M::Element;
+  const Operands<T, Tap, some> operand(operands);
   const Index count = some ? some : many;
   const Combination<M, Tap> with = how;
-  return sweep_any<T>(length, [=](Index x, auto lanes) {
+  Watch<M, mode> seen;
+  const auto at = [=, &seen](Index moved, Index x_out, Index x, auto lanes) {
     const auto values_of = [=](const Operand<T, Tap>& from) {
-      const Vec<T> values = load_first<T>(from.values + x, lanes);
+      const Vec<T> values = load_first<T>(from.values + moved + x, lanes);
       if constexpr (M::weighted)
         return values * from.weight;
       else
         return values;
     };
     Vec<T> kept = values_of(operand[0]);
-    Watch<M, mode> watch(kept);
+    Watch<M, mode> watch{kept};
     if constexpr (kKeepsTaps<Tap>) {
       const auto tap_of = [=](const Operand<T, Tap>& from) {
         const TapVec<T> here = broadcast<TapVec<T>>(Tap(from.tap));
@@ -155,7 +215,7 @@ inline bool strip_of(const Operand<typename M::Element, Tap>* operand, Index man
         const TapVec<T> first = load_taps<T>(with.first_tap + x, 0, lanes);
         tap = tap < first ? first : tap;
       }
-      store_taps<T>(taps + x, lanes, tap);
+      store_taps<T>(taps + x_out + x, lanes, tap);
     } else {
       for (Index j = 1; j < count; ++j) {
         const Vec<T> next = values_of(operand[j]);
@@ -163,28 +223,40 @@ inline bool strip_of(const Operand<typename M::Element, Tap>* operand, Index man
         kept = M::template combine<mode != kAware>(kept, next);
       }
     }
-    store_first<T>(out + x, lanes, finish(kept, x, lanes));
-    return watch.found();
-  });
+    store_past<T>(out + x_out + x, lanes, finish(kept, x_out + x, lanes), with.streams);
+    seen(watch);
+  };
+  const Again more = again;
+  if (more.times == 1 || more.from == more.to) {  // one after the other: one that is longer
+    sweep<T>(length + (more.times - 1) * more.to, [=](Index x, auto lanes) { at(0, 0, x, lanes); });
+    return seen.found();
+  }
+  for (Index r = 0; r < more.times; ++r)
+    sweep<T>(length, [=](Index x, auto lanes) { at(r * more.from, r * more.to, x, lanes); });
+  return seen.found();
 }
 
 template <class M, Mode mode, class Tap, class Finish>
 inline bool strip_of(const Operand<typename M::Element, Tap>* operand, Index count,
-                     const Combination<M, Tap>& how, Index length, typename M::Element* out,
-                     Tap* taps, Finish finish) {
-  if (count == 2) return strip_of<M, mode, 2>(operand, 2, how, length, out, taps, finish);
-  if (count == 3) return strip_of<M, mode, 3>(operand, 3, how, length, out, taps, finish);
-  return strip_of<M, mode, 0>(operand, count, how, length, out, taps, finish);
+                     const Again& again, const Combination<M, Tap>& how, Index length,
+                     typename M::Element* out, Tap* taps, Finish finish) {
+  if constexpr (kTuned<M, Tap>) {
+    if (count == 2) return strip_of<M, mode, 2>(operand, 2, again, how, length, out, taps, finish);
+    if (count == 3) return strip_of<M, mode, 3>(operand, 3, again, how, length, out, taps, finish);
+    if (count == 4) return strip_of<M, mode, 4>(operand, 4, again, how, length, out, taps, finish);
+    if (count == 9) return strip_of<M, mode, 9>(operand, 9, again, how, length, out, taps, finish);
+  }
+  return strip_of<M, mode, 0>(operand, count, again, how, length, out, taps, finish);
 }
 
 // The operands may be anything, but with how.plain hold no NaN. Returns whether they may hold one.
 template <class M, class Tap, class Finish>
-inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count,
+inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count, const Again& again,
                   const Combination<M, Tap>& how, Index length, typename M::Element* out, Tap* taps,
                   Finish finish) {
   using T = typename M::Element;
   if (count == 0) {
-    sweep<T>(length, [=](Index x, auto lanes) {
+    sweep<T>(length + (again.times - 1) * again.to, [=](Index x, auto lanes) {
       store_first<T>(out + x, lanes, finish(broadcast<Vec<T>>(how.fill), x, lanes));
       if constexpr (kKeepsTaps<Tap>)
         store_taps<T>(taps + x, lanes, broadcast<TapVec<T>>(kNoTap<Tap>));
@@ -192,133 +264,14 @@ inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count,
     return false;
   }
   if constexpr (M::selects && kFloats<T>) {
-    if (how.plain) return strip_of<M, kPlain>(operand, count, how, length, out, taps, finish);
-    if (!strip_of<M, kWatching>(operand, count, how, length, out, taps, finish)) return false;
-    strip_of<M, kAware, 0>(operand, count, how, length, out, taps, finish);
+    if (how.plain)
+      return strip_of<M, kPlain>(operand, count, again, how, length, out, taps, finish);
+    if (!strip_of<M, kWatching>(operand, count, again, how, length, out, taps, finish))
+      return false;
+    strip_of<M, kAware, 0>(operand, count, again, how, length, out, taps, finish);
     return true;
   } else {
-    return strip_of<M, kPlain>(operand, count, how, length, out, taps, finish);
-  }
-}
-
-// What slides along a row of contiguous elements; the first output is `begin`. Taps outside
-// [low, high) lie outside the row for every output.
-template <class T>
-struct Sliding {
-  Index stride, apart, before, n, low, high;
-  const T* weight;  // of every tap, or null
-  // Outputs [begin + first, begin + last] start a vector all of whose taps lie in the row.
-  Index begin, first, last;
-
-  void from(Index output) {
-    begin = output;
-    const Index start = begin * stride - before;
-    first = max(0, ceil_div(-start - low * apart, stride));
-    last = floor_div(n - kLanes<T> * stride - (high - 1) * apart - start, stride);
-  }
-};
-
-// The elements from a position of a row of length n on; `fill` outside.
-template <bool inside, class T>
-inline Vec<T> fetch(const T* row, Index n, Index position, T fill) {
-  if constexpr (inside) return load<Vec<T>>(row + position);
-  constexpr int lanes = kLanes<T>;
-  const Vec<T> rest = broadcast<Vec<T>>(fill);
-  const Index low = max(0, -position), high = min(lanes, n - position);
-  return low < high ? load_lanes<Vec<T>>(row + position, int(low), int(high), rest) : rest;
-}
-
-// `count` outputs along a row; `some` is the number of taps where the compiler knows it, else 0.
-template <class M, Mode mode, int stride, int some, class Tap, class Finish>
-inline bool line_of(const Sliding<typename M::Element>& window, const typename M::Element* row,
-                    const Combination<M, Tap>& how, Index count, typename M::Element* out,
-                    Tap* taps, Finish finish) {
-  using T = typename M::Element;
-  const Sliding<T> w = window;
-  const Index many = some ? some : w.high - w.low;
-  const Index start = w.begin * stride - w.before + w.low * w.apart;
-  const T fill = how.fill;
-  const Tap* first_tap = how.first_tap;
-  const auto at = [=](Index x, auto lanes, auto is_inside) {
-    constexpr bool inside = decltype(is_inside)::value;
-    const Index position = start + x * stride;
-    const auto at_tap = [=](Index k) {
-      const Index from = position + k * w.apart;
-      Vec<T> values = fetch<inside>(row, w.n, from, fill);
-      if constexpr (stride == 2)
-        values = even_lanes(values, fetch<inside>(row, w.n, from + kLanes<T>, fill), AllOf<T>{});
-      if constexpr (M::weighted) values *= w.weight[w.low + k];
-      return values;
-    };
-    Vec<T> kept = at_tap(0);
-    Watch<M, mode> watch(kept);
-    if constexpr (kKeepsTaps<Tap>) {
-      TapVec<T> tap = broadcast<TapVec<T>>(Tap(w.low));
-      for (Index k = 1; k < many; ++k) {
-        const Vec<T> next = at_tap(k);
-        const auto taken = M::template takes<mode != kAware>(next, kept);
-        watch(next);
-        kept = taken ? next : kept;
-        tap = taken ? broadcast<TapVec<T>>(Tap(w.low + k)) : tap;
-      }
-      if (first_tap) {
-        const TapVec<T> first = load_taps<T>(first_tap + x, 0, lanes);
-        tap = tap < first ? first : tap;
-      }
-      store_taps<T>(taps + x, lanes, tap);
-    } else {
-      for (Index k = 1; k < many; ++k) {
-        const Vec<T> next = at_tap(k);
-        watch(next);
-        kept = M::template combine<mode != kAware>(kept, next);
-      }
-    }
-    store_first<T>(out + x, lanes, finish(kept, x, lanes));
-    return watch.found();
-  };
-  constexpr Index L = kLanes<T>;
-  TapVec<T> found = {};
-  Index x = 0;
-  for (; x < w.first && x + L <= count; x += L) found |= at(x, AllLanes<T>{}, std::false_type{});
-  for (; x <= w.last && x + L <= count; x += L) found |= at(x, AllLanes<T>{}, std::true_type{});
-  for (; x + L <= count; x += L) found |= at(x, AllLanes<T>{}, std::false_type{});
-  if (x < count) {
-    if (count - L >= w.first && count - L <= w.last)  // some once more, without a look at the edge
-      found |= at(count - L, AllLanes<T>{}, std::true_type{});
-    else
-      found |= at(x, int(count - x), std::false_type{});
-  }
-  return any_lane(found);
-}
-
-template <class M, Mode mode, class Tap, class Finish>
-inline bool line_of(const Sliding<typename M::Element>& window, const typename M::Element* row,
-                    const Combination<M, Tap>& how, Index count, typename M::Element* out,
-                    Tap* taps, Finish finish) {
-  const Index some = window.high - window.low;
-  if (window.stride == 1) {
-    if (some == 3) return line_of<M, mode, 1, 3>(window, row, how, count, out, taps, finish);
-    return line_of<M, mode, 1, 0>(window, row, how, count, out, taps, finish);
-  }
-  if (some == 2) return line_of<M, mode, 2, 2>(window, row, how, count, out, taps, finish);
-  if (some == 3) return line_of<M, mode, 2, 3>(window, row, how, count, out, taps, finish);
-  return line_of<M, mode, 2, 0>(window, row, how, count, out, taps, finish);
-}
-
-// Returns whether there may be a NaN in what was read.
-template <class M, class Tap, class Finish>
-inline bool line(const Sliding<typename M::Element>& window, const typename M::Element* row,
-                 const Combination<M, Tap>& how, Index count, typename M::Element* out, Tap* taps,
-                 Finish finish) {
-  if constexpr (M::selects && kFloats<typename M::Element>) {
-    if (!line_of<M, kWatching>(window, row, how, count, out, taps, finish)) return false;
-    if (window.stride == 1)
-      line_of<M, kAware, 1, 0>(window, row, how, count, out, taps, finish);
-    else
-      line_of<M, kAware, 2, 0>(window, row, how, count, out, taps, finish);
-    return true;
-  } else {
-    return line_of<M, kPlain>(window, row, how, count, out, taps, finish);
+    return strip_of<M, kPlain>(operand, count, again, how, length, out, taps, finish);
   }
 }
 
@@ -366,22 +319,5 @@ inline Folded<M> fold(const typename M::Element* row, Index count) {
   }
   return all;
 }
-
-// Hands out pieces of the scratch memory; without memory it only counts how much would be needed.
-class Arena {
- public:
-  explicit Arena(char* memory) : memory_(memory) {}
-  template <class E>
-  E* take(Index count) {
-    char* piece = memory_ ? memory_ + used_ : nullptr;
-    used_ += (count * Index(sizeof(E)) + 63) / 64 * 64;
-    return reinterpret_cast<E*>(piece);
-  }
-  Index used() const { return used_; }
-
- private:
-  char* memory_;
-  Index used_ = 0;
-};
 
 }  // namespace cenote::CENOTE_TARGET

@@ -33,22 +33,34 @@ inline void end_of_stream() {
 #endif
 }
 
+// Whether slices of so many lanes, and their pixels, all start where vectors start, and nothing
+// stands between the lanes and the output: then they can be streamed from registers.
+template <class T>
+inline bool streams_vectors(const Task& task, Index slice) {
+  const Geometry& g = task.geometry;
+  return task.streams && !task.write && g.rank > 1 && slice % kLanes<T> == 0 &&
+         (g.inner < kLanes<T> || g.inner % kLanes<T> == 0) &&
+         reinterpret_cast<std::uintptr_t>(task.output) % kLine == 0;
+}
+
 // Where lanes are written: the output itself, or scratch memory that goes there as elements, or
 // past the caches. What is written follows what was written before.
 template <class T>
 class Destination {
  public:
-  Destination(const Task& task, Index most, Arena& arena) : task_(task) {
+  Destination(const Task& task, Index most, bool straight, Arena& arena)
+      : task_(task), straight_(straight) {
     if (task.write) lanes_ = arena.take<T>(most);
-    if (task.streams) stage_ = arena.take<char>(kStage + most * task.output_bytes);
+    if (task.streams && !straight) stage_ = arena.take<char>(kStage + most * task.output_bytes);
   }
   Destination(const Destination&) = delete;
   Destination& operator=(const Destination&) = delete;
   ~Destination() {
-    if (!stage_) return;
-    flush();
-    if (used_ > head_) __builtin_memcpy(to_ + head_, stage_ + head_, std::size_t(used_ - head_));
-    end_of_stream();
+    if (stage_) {
+      flush();
+      if (used_ > head_) __builtin_memcpy(to_ + head_, stage_ + head_, std::size_t(used_ - head_));
+    }
+    if (stage_ || straight_) end_of_stream();
   }
 
   // Room for lanes that belong at element x of the output.
@@ -64,7 +76,7 @@ class Destination {
   }
 
  private:
-  static constexpr Index kStage = 4096;
+  static constexpr Index kStage = 1024;
 
   char* elements(Index x) {
     char* output = static_cast<char*>(task_.output) + x * task_.output_bytes;
@@ -89,6 +101,7 @@ class Destination {
   }
 
   const Task& task_;
+  const bool straight_;  // whether whoever writes takes care of streaming
   T* lanes_ = nullptr;
   char* stage_ = nullptr;
   char* to_ = nullptr;         // where the front of the stage belongs

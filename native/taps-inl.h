@@ -30,60 +30,239 @@ struct Reader {
   Reader moved(Index by, Index taps_on) const { return {gradient + by, taps + by, tap + taps_on}; }
 };
 
+// The gradient of rows of inputs, from the rows of outputs that read them.
+//
+// Inputs a stride apart, a phase, are read through the same taps by neighbouring outputs: so many
+// lanes of one are added at once. Where a row of outputs is as long as one of inputs, many rows are
+// one, but for what would reach from one into the next.
+template <class T, class Tap>
+class RowGradient {
+ public:
+  // With nothing to do for `n` of 0.
+  RowGradient(const Axis& axis, Index n, Index outputs, Arena& arena)
+      : stride_(axis.stride), outputs_(outputs), n_(n) {
+    if (n == 0) return;
+    runs_ = arena.take<Run>(stride_);
+    parts_ = arena.take<Part>(axis.kernel);
+    const Index period = n / gcd(n, kLanes<T>), across = all_readers(axis, 0).count;
+    joins_ = kMasks && stride_ == 1 && outputs == n && period * across <= kMostParts;
+    if (joins_) joined_ = arena.take<Part>(period * (across + 1));
+    if (!runs_) return;
+    for (Index phase = 0; phase < stride_; ++phase) runs_[phase] = all_readers(axis, phase);
+    for (Index v = 0; joins_ && v < period; ++v) join(v);
+    joined_stop_ = joined_ + (joins_ ? period * (across + 1) : 0);
+  }
+
+  bool joins() const { return joins_; }
+
+  // The gradient of inputs [begin, end) of a row, or, where rows are joined, of as many as that.
+  void line(const Reader<T, Tap>* readers, Index rows, Index begin, Index end, T* out,
+            bool streams) const {
+    if (stride_ == 2) return pairs(readers, rows, begin, end, out, streams);
+    if (joins_ && begin == 0) return joined(readers, rows, end, out, streams);
+    for (Index first = begin; first < min(begin + stride_, end); ++first) {
+      const Sum<0, 0> sum(readers, rows, run(first));
+      const Index stride = stride_;
+      sweep<T>((end - first - 1) / stride + 1, [=, this](Index x, auto lanes) {
+        const Vec<T> total = in_row(sum, x);
+        if (stride == 1)
+          store_past<T>(out + x, lanes, total, streams);
+        else
+          store_strided<T>(out + (first - begin) + x * stride, stride, lanes, total);
+      });
+    }
+  }
+
+ private:
+  static constexpr Index kMostParts = 2048;
+
+  // Which lanes of a vector's taps exist, and behind them those for which all do.
+  void join([[maybe_unused]] Index v) {
+    if constexpr (kMasks) {
+      const Run& run = runs_[0];
+      Part* parts = joined_ + v * (run.count + 1);
+      parts[run.count] = part_of(0, kLanes<T>);
+      for (Index j = 0; j < run.count; ++j) {
+        parts[j] = 0;
+        for (Index lane = 0; lane < kLanes<T>; ++lane) {
+          const Index o = (v * kLanes<T> + lane) % n_ + run.source + j * run.step;
+          if (o >= 0 && o < outputs_) parts[j] |= Part(1) << lane;
+        }
+        parts[run.count] &= parts[j];
+      }
+    }
+  }
+
+  Run run(Index input) const {
+    Run run = runs_[input % stride_];
+    run.source += input / stride_;
+    return run;
+  }
+
+  // The sum over the readers of a vector of a phase: `down` rows, and in each `across` taps, where
+  // the compiler knows how many, else 0.
+  template <int down, int across>
+  struct Sum {
+    const Reader<T, Tap>* readers;
+    Index rows;
+    Run run;
+    const T* gradient[down ? down : 1];
+    const Tap* taken[down ? down : 1];
+    Tap tap[down * across ? down * across : 1];
+
+    CENOTE_INLINE Sum(const Reader<T, Tap>* readers, Index rows, const Run& run)
+        : readers(readers), rows(rows), run(run) {
+      for (int r = 0; r < down; ++r) {
+        gradient[r] = readers[r].gradient + run.source;
+        taken[r] = readers[r].taps + run.source;
+        for (int j = 0; j < across; ++j)
+          tap[r * across + j] = Tap(readers[r].tap + run.tap + j * run.tap_step);
+      }
+    }
+    // `x` outputs further on; parts(j) is which of a tap's lanes exist, or null for all.
+    CENOTE_INLINE Vec<T> at(Index x, const Part* parts) const {
+      Vec<T> total = {};
+      for (Index r = 0; r < (down ? down : rows); ++r) {
+        const T* g = (down ? gradient[r] : readers[r].gradient + run.source) + x;
+        const Tap* t = (down ? taken[r] : readers[r].taps + run.source) + x;
+        for (Index j = 0; j < (across ? across : run.count); ++j) {
+          const Tap number =
+              down ? tap[r * across + j] : Tap(readers[r].tap + run.tap + j * run.tap_step);
+          const Index moved = j * run.step;
+          total = parts ? add_taken<T>(total, g + moved, t + moved, number, parts[j])
+                        : add_taken<T>(total, g + moved, t + moved, number);
+        }
+      }
+      return total;
+    }
+  };
+
+  // A vector of outputs of a row, some of which may not exist.
+  template <class S>
+  CENOTE_INLINE Vec<T> in_row(const S& sum, Index x) const {
+    const Run& run = sum.run;
+    const Index first = run.source + x, last = first + (run.count - 1) * run.step;
+    if (first >= 0 && last + kLanes<T> <= outputs_) return sum.at(x, nullptr);
+    for (Index j = 0; j < run.count; ++j) {
+      const Index o = first + j * run.step, low = min(kLanes<T>, max(0, -o));
+      parts_[j] = part_of(int(low), int(max(low, min(kLanes<T>, outputs_ - o))));
+    }
+    return sum.at(x, parts_);
+  }
+
+  // Which sums are compiled for their numbers of rows and taps.
+  static constexpr bool kFast = sizeof(T) == 4 && sizeof(Tap) == 1;
+
+  void joined(const Reader<T, Tap>* readers, Index rows, Index length, T* out, bool streams) const {
+    const Run here = run(0);
+    if constexpr (kFast) {
+      if (rows == 3 && here.count == 3)
+        return joined<Sum<3, 3>>(readers, rows, here, length, out, streams);
+      if (rows == 2 && here.count == 3)
+        return joined<Sum<2, 3>>(readers, rows, here, length, out, streams);
+    }
+    joined<Sum<0, 0>>(readers, rows, here, length, out, streams);
+  }
+  template <class S>
+  void joined(const Reader<T, Tap>* readers, Index rows, const Run& run, Index length, T* out,
+              bool streams) const {
+    const S sum(readers, rows, run);
+    const Part *parts = joined_, *const begin = joined_, *const stop = joined_stop_;
+    const Index count = sum.run.count;
+    Part* here = parts_;
+    sweep<T>(length, [=](Index x, auto lanes) mutable {
+      if constexpr (std::is_same_v<decltype(lanes), AllLanes<T>>) {
+        const Vec<T> total = is_whole<T>(parts[count]) ? sum.at(x, nullptr) : sum.at(x, parts);
+        store_past<T>(out + x, lanes, total, streams);
+      } else if constexpr (kMasks) {
+        for (Index j = 0; j < count; ++j) here[j] = parts[j] & part_of(0, lanes);
+        store_first<T>(out + x, lanes, sum.at(x, here));
+      }
+      parts += count + 1;
+      if (parts == stop) parts = begin;
+    });
+  }
+
+  // Stride 2: both phases at once, interleaved.
+  void pairs(const Reader<T, Tap>* readers, Index rows, Index begin, Index end, T* out,
+             bool streams) const {
+    const Run even = run(begin), odd = run(begin + 1);
+    const Index length = end - begin;
+    if constexpr (kFast) {
+      if (rows == 1 && even.count == 1 && odd.count == 1)
+        return pairs<Sum<1, 1>, Sum<1, 1>>(readers, 1, even, odd, length, out, streams);
+      if (rows == 1 && even.count == 1 && odd.count == 2)
+        return pairs<Sum<1, 1>, Sum<1, 2>>(readers, 1, even, odd, length, out, streams);
+      if (rows == 2 && even.count == 1 && odd.count == 2)
+        return pairs<Sum<2, 1>, Sum<2, 2>>(readers, 2, even, odd, length, out, streams);
+      if (rows == 1 && even.count == 2 && odd.count == 1)
+        return pairs<Sum<1, 2>, Sum<1, 1>>(readers, 1, even, odd, length, out, streams);
+      if (rows == 2 && even.count == 2 && odd.count == 1)
+        return pairs<Sum<2, 2>, Sum<2, 1>>(readers, 2, even, odd, length, out, streams);
+    }
+    pairs<Sum<0, 0>, Sum<0, 0>>(readers, rows, even, odd, length, out, streams);
+  }
+  template <class Even, class Odd>
+  void pairs(const Reader<T, Tap>* readers, Index rows, const Run& even_run, const Run& odd_run,
+             Index length, T* out, bool streams) const {
+    const Even even_sum(readers, rows, even_run);
+    const Odd odd_sum(readers, rows, odd_run);
+    for (Index x = 0; x < length; x += 2 * kLanes<T>) {
+      const Vec<T> even = in_row(even_sum, x / 2), odd = in_row(odd_sum, x / 2);
+      const Index left = length - x;
+      const Vec<T> low = interleave_low(even, odd, AllOf<T>{});
+      const Vec<T> high = interleave_high(even, odd, AllOf<T>{});
+      if (left >= 2 * kLanes<T>) {
+        store_past<T>(out + x, AllLanes<T>{}, low, streams);
+        store_past<T>(out + x + kLanes<T>, AllLanes<T>{}, high, streams);
+        continue;
+      }
+      store_lanes(out + x, int(min(left, kLanes<T>)), low);
+      if (left > kLanes<T>) store_lanes(out + x + kLanes<T>, int(left - kLanes<T>), high);
+    }
+  }
+
+  Index stride_, outputs_, n_;
+  Run* runs_ = nullptr;
+  Part* parts_ = nullptr;  // of one vector
+  bool joins_ = false;
+  Part *joined_ = nullptr, *joined_stop_ = nullptr;  // of the vectors of joined rows
+};
+
 template <class T, class Tap>
 class Gather {
  public:
-  Gather(const Geometry& g, Arena& arena)
-      : g_(g), phases_(g.axis[g.rank - 1], g.inner == 1 ? g.n[g.rank - 1] : 0, arena) {
-    const int last = g.rank - 1;
+  Gather(const Geometry& g, bool streams, Arena& arena)
+      : g_(g),
+        last_(g.rank - 1),
+        row_(g.axis[last_], g.inner == 1 ? g.n[last_] : 0, g.out[last_], arena),
+        streams_(streams) {
     Index inside = 1, rows = 1, pixels = 1;
-    for (int l = last; l >= 0; --l) {
+    for (int l = last_; l >= 0; --l) {
       pitch_[l] = slice_of(g, g.out, l);
       taps_inside_[l] = inside;
       inside *= g.axis[l].kernel;
-      if (l < last || g.inner > 1) runs_[l] = runs_along<Backward>(g, l, arena);
-      span_[l] = min((extent(g.axis[l]) - 1) / g.axis[l].stride + 1, g.out[l]);
-      pixels *= span_[l];
-      if (l < last) rows *= span_[l];
+      if (l < last_ || g.inner > 1) runs_[l] = runs_along<Backward>(g, l, arena);
+      const Index span = min((extent(g.axis[l]) - 1) / g.axis[l].stride + 1, g.out[l]);
+      pixels *= span;
+      if (l < last_) rows *= span;
     }
     reader_ = arena.take<Reader<T, Tap>>(rows);
-    if (g.inner > 1) {
-      pixel_ = arena.take<Reader<T, Tap>>(pixels);
-      return;
+    if (g.rank == 3) slice_ = arena.take<Reader<T, Tap>>(rows);
+    if (g.inner > 1) pixel_ = arena.take<Reader<T, Tap>>(pixels);
+  }
+
+  // The inputs [begin, end) of axis 0, from a plane of gradients and taps.
+  void units(const T* gradient, const Tap* taps, Index begin, Index end, T* out) {
+    const Reader<T, Tap> plane = {gradient, taps, 0};
+    if (g_.rank == 1) {
+      reader_[0] = plane;
+      return row(1, begin, end, out);
     }
-    for (Readers& phase : phase_) phase = arena.take<Reader<T, Tap>>(rows * g.axis[last].kernel);
-    room_ = room_around<T>(g.axis[last], last == 0 ? min(g.n[0], kStretch) : g.n[last]);
-    slots_ = rows;
-    held_ = arena.take<Index>(slots_);
-    gradient_ = arena.take<T>(slots_ * room_);
-    taps_ = arena.take<Tap>(slots_ * room_);
-  }
-
-  // A plane of gradients and taps follows; what was held of the one before is forgotten.
-  void start_plane() {
-    for (Index slot = 0; slot < slots_; ++slot) held_[slot] = -1;
-  }
-
-  // Input `i` of axis 0, or with one axis the inputs [i, end), from a plane of gradients and taps.
-  void unit(const T* gradient, const Tap* taps, Index i, Index end, T* out) {
-    const int last = g_.rank - 1;
-    Index target[kMaxRank] = {i};
-    const Index rows = last == 0 ? 1 : slice_of(g_, g_.n, 0) / (g_.n[last] * g_.inner);
-    const Index first = last == 0 ? i : 0, stop = last == 0 ? end : g_.n[last];
-    for (Index row = 0; row < rows; ++row) {
-      reader_[0] = {gradient, taps, 0};
-      Index count = 1;
-      for (int l = 0; l < last; ++l) count = expand(l, target[l], reader_, count);
-      if (g_.inner == 1) {
-        line(gradient, count, first, stop, out);
-      } else {
-        for (Index at = first; at < stop; ++at) {
-          for (Index e = 0; e < count; ++e) pixel_[e] = reader_[e];
-          strip(expand(last, at, pixel_, count), out + (at - first) * g_.inner);
-        }
-      }
-      out += g_.n[last] * g_.inner;
-      for (int l = last - 1; l > 0 && ++target[l] == g_.n[l]; --l) target[l] = 0;
+    if (g_.rank == 2) return rows(&plane, 1, begin, end, out);
+    for (Index i = begin; i < end; ++i, out += slice_of(g_, g_.n, 0)) {
+      slice_[0] = plane;
+      rows(slice_, expand(0, i, slice_, 1), 0, g_.n[1], out);
     }
   }
 
@@ -94,70 +273,93 @@ class Gather {
     return CENOTE_TARGET::expand(list, count, runs_[level][i], pitch_[level], taps_inside_[level]);
   }
 
-  template <class Lanes>
-  static Vec<T> sum_of(const Reader<T, Tap>* reader, Index count, Index x, Lanes lanes) {
-    Vec<T> total = {};
-    for (Index j = 0; j < count; ++j) {
-      const TapVec<T> taken = load_taps<T>(reader[j].taps + x, 0, lanes);
-      const Vec<T> gradient = load_first<T>(reader[j].gradient + x, lanes);
-      total += taken == broadcast<TapVec<T>>(Tap(reader[j].tap)) ? gradient : Vec<T>{};
+  // How many targets from `t` on are read alike: those a step further on by sources one further on.
+  Index alike(int level, Index t, Index end, Index step) const {
+    const Run* runs = runs_[level];
+    Index times = 1;
+    for (; t + times * step < end; ++times) {
+      const Run &a = runs[t], &b = runs[t + times * step];
+      if (b.source != a.source + times || b.count != a.count || b.tap != a.tap) break;
     }
-    return total;
+    return times;
   }
 
-  // Channels inside: every reader is a pixel.
-  void strip(Index count, T* out) const {
+  // The rows [begin, end) of inputs, in slices that `count` slices of outputs read.
+  void rows(const Reader<T, Tap>* slices, Index count, Index begin, Index end, T* out) {
+    const Index length = g_.n[last_] * g_.inner;
+    for (Index t = begin, times; t < end; t += times, out += times * length) {
+      times = row_.joins() ? alike(last_ - 1, t, end, 1) : 1;
+      for (Index e = 0; e < count; ++e) reader_[e] = slices[e];
+      row(expand(last_ - 1, t, reader_, count), 0, times * g_.n[last_], out);
+    }
+  }
+
+  void row(Index count, Index begin, Index end, T* out) {
+    if (g_.inner == 1)
+      row_.line(reader_, count, begin, end, out, streams_);
+    else
+      pixels(count, begin, end, out);
+  }
+
+  // Channels inside: every reader is a pixel. What is a stride further on is read alike, by pixels
+  // that are one further on.
+  void pixels(Index count, Index begin, Index end, T* out) {
+    const Index stride = g_.axis[last_].stride;
+    for (Index phase = begin; phase < min(begin + stride, end); ++phase)
+      for (Index i = phase, times; i < end; i += times * stride) {
+        times = alike(last_, i, end, stride);
+        for (Index e = 0; e < count; ++e) pixel_[e] = reader_[e];
+        strip(expand(last_, i, pixel_, count), Again{times, g_.inner, stride * g_.inner},
+              out + (i - begin) * g_.inner);
+      }
+  }
+
+  void strip(Index count, const Again& again, T* out) const {
+    if (count == 1) return strip_of<1>(count, again, out);
+    if (count == 2) return strip_of<2>(count, again, out);
+    if (count == 4) return strip_of<4>(count, again, out);
+    if (count == 9) return strip_of<9>(count, again, out);
+    strip_of<0>(count, again, out);
+  }
+  // `some` is the number of readers where the compiler knows it, else 0.
+  template <int some>
+  void strip_of(Index many, const Again& again, T* out) const {
+    const Index count = some ? some : many;
+    const T* gradients[some ? some : 1];
+    const Tap* taps[some ? some : 1];
+    Tap tap[some ? some : 1];
+    for (int j = 0; j < some; ++j) gradients[j] = pixel_[j].gradient;
+    for (int j = 0; j < some; ++j) taps[j] = pixel_[j].taps;
+    for (int j = 0; j < some; ++j) tap[j] = Tap(pixel_[j].tap);
     const Reader<T, Tap>* reader = pixel_;
-    sweep<T>(g_.inner, [=](Index x, auto lanes) {
-      store_first<T>(out + x, lanes, sum_of(reader, count, x, lanes));
-    });
-  }
-
-  // A row of outputs with room around it, where no output has taken anything.
-  void hold(const T* plane, const Stretch& part, Reader<T, Tap>& row) {
-    const int last = g_.rank - 1;
-    const Index outputs = g_.out[last], number = (row.gradient - plane) / outputs;
-    Index slot = 0;
-    if (last == 1) slot = number % span_[0];
-    if (last == 2) slot = number / g_.out[1] % span_[0] * span_[1] + number % g_.out[1] % span_[1];
-    T* gradient = gradient_ + slot * room_;
-    Tap* taps = taps_ + slot * room_;
-    if (last == 0 || held_[slot] != number) {
-      held_[slot] = number;
-      copy_around(row.gradient, outputs, part, T(0), gradient);
-      copy_around(row.taps, outputs, part, kNoTap<Tap>, taps);
-    }
-    row.gradient = gradient - part.first, row.taps = taps - part.first;
-  }
-
-  // Every reader is a row.
-  void line(const T* plane, Index count, Index begin, Index end, T* out) {
-    const Stretch part = around(g_.axis[g_.rank - 1], begin, end);
-    for (Index row = 0; row < count; ++row) hold(plane, part, reader_[row]);
-    Index counts[2] = {};
-    const auto prepare = [&](int phase, const Run& run) {
-      Reader<T, Tap>* to = phase_[phase];
-      for (Index row = 0; row < count; ++row)
-        for (Index j = 0; j < run.count; ++j)
-          *to++ = reader_[row].moved(run.source + j * run.step, run.tap + j * run.tap_step);
-      counts[phase] = count * run.count;
+    const bool streams = streams_;
+    const auto at = [=](Index moved, Index x_out, Index x, auto lanes) {
+      Vec<T> total = {};
+      for (Index j = 0; j < count; ++j) {
+        const T* gradient = (some ? gradients[j] : reader[j].gradient) + moved + x;
+        const Tap* taken = (some ? taps[j] : reader[j].taps) + moved + x;
+        const Tap number = some ? tap[j] : Tap(reader[j].tap);
+        if constexpr (std::is_same_v<decltype(lanes), AllLanes<T>>)
+          total = add_taken<T>(total, gradient, taken, number);
+        else
+          total = add_taken<T>(total, gradient, taken, number, part_of(0, lanes));
+      }
+      store_past<T>(out + x_out + x, lanes, total, streams);
     };
-    phases_.line(begin, end, out, prepare, [&](int phase, Index x) {
-      return sum_of(phase_[phase], counts[phase], x, AllLanes<T>{});
-    });
+    if (again.times == 1 || again.from == again.to)
+      return sweep<T>(g_.inner + (again.times - 1) * again.to,
+                      [=](Index x, auto lanes) { at(0, 0, x, lanes); });
+    for (Index r = 0; r < again.times; ++r)
+      sweep<T>(g_.inner, [=](Index x, auto lanes) { at(r * again.from, r * again.to, x, lanes); });
   }
 
   const Geometry& g_;
-  Phases phases_;
+  const int last_;
+  RowGradient<T, Tap> row_;
+  const bool streams_;
   const Run* runs_[kMaxRank] = {};
   Index pitch_[kMaxRank], taps_inside_[kMaxRank];
-  Index span_[kMaxRank];  // of the outputs along an axis that may read one input
-  Readers reader_, pixel_ = nullptr, phase_[2] = {};
-  // Rows with room around them, and which each slot holds.
-  Index room_ = 0, slots_ = 0;
-  Index* held_ = nullptr;
-  T* gradient_ = nullptr;
-  Tap* taps_ = nullptr;
+  Readers reader_, slice_ = nullptr, pixel_ = nullptr;
 };
 
 // Elements from a window's origin to one of its taps; worked out where there is no table.

@@ -7,12 +7,21 @@
 namespace cenote::CENOTE_TARGET {
 namespace {
 
+// The divisors of target o0 of axis 0, from element x of its slice on.
 template <class T>
-Divide<T> divide_for(const Task& task, Index o0, Index x) {
-  const auto* each = static_cast<const T*>(task.slice_divisor);
-  return {each ? each + x : nullptr, T(task.outer_divisor ? task.outer_divisor[o0] : 1),
-          task.half_even};
-}
+struct DivideEach {
+  const Task& task;
+  Divide<T> operator()(Index o0, Index x) const {
+    const auto* each = static_cast<const T*>(task.slice_divisor);
+    return {each ? each + x : nullptr, T(task.outer_divisor ? task.outer_divisor[o0] : 1),
+            task.half_even};
+  }
+  // Whether two targets are divided by the same.
+  bool alike(Index a, Index b) const {
+    return !task.slice_divisor &&
+           (!task.outer_divisor || task.outer_divisor[a] == task.outer_divisor[b]);
+  }
+};
 
 // The walk that all reductions share.
 template <class M, class Tap, class Way, class FinishFor>
@@ -21,9 +30,10 @@ Index reduce(const Task& task, Index begin, Index end, char* scratch, FinishFor 
   const Geometry& g = task.geometry;
   Arena arena(scratch);
   const Index units = Way::targets(g)[0], slice = slice_of(g, Way::targets(g), 0);
-  const Index at_once = g.rank == 1 ? min(units, kStretch) : 1;
-  Destination<T> to(task, at_once * slice, arena);
-  Reduction<M, Tap, Way> reduction(task, arena);
+  const Index at_once = Reduction<M, Tap, Way>::at_once(g);
+  const bool straight = streams_vectors<T>(task, slice);
+  Destination<T> to(task, at_once * slice, straight, arena);
+  Reduction<M, Tap, Way> reduction(task, straight, arena);
   if (!scratch) return arena.used();
   const Index source_plane = Way::sources(g)[0] * slice_of(g, Way::sources(g), 0);
   for_each_plane(begin, end, units, units, [&](Index plane, Index first, Index stop) {
@@ -33,10 +43,7 @@ Index reduce(const Task& task, Index begin, Index end, char* scratch, FinishFor 
       const Index x = (plane * units + t) * slice, last = min(stop, t + at_once);
       Tap* taps = nullptr;
       if constexpr (kKeepsTaps<Tap>) taps = static_cast<Tap*>(task.taps_out) + x;
-      if (g.rank == 1)
-        reduction.stretch(t, last, to.lanes(x), taps, finish_for(t, t * slice));
-      else
-        reduction.unit(t, to.lanes(x), taps, finish_for(t, 0));
+      reduction.units(t, last, to.lanes(x), taps, finish_for);
       to.done(x, (last - t) * slice);
     }
   });
@@ -45,45 +52,38 @@ Index reduce(const Task& task, Index begin, Index end, char* scratch, FinishFor 
 
 template <class M>
 Index select_values(const Task& task, Index begin, Index end, char* scratch) {
-  return reduce<M, void, Forward>(task, begin, end, scratch, [](Index, Index) { return Keep{}; });
+  return reduce<M, void, Forward>(task, begin, end, scratch, KeepAll{});
 }
 
 template <class M, class Tap>
 Index select_taps(const Task& task, Index begin, Index end, char* scratch) {
-  return reduce<M, Tap, Forward>(task, begin, end, scratch, [](Index, Index) { return Keep{}; });
+  return reduce<M, Tap, Forward>(task, begin, end, scratch, KeepAll{});
 }
 
 template <class M>
 Index mean(const Task& task, Index begin, Index end, char* scratch) {
-  const auto finish_for = [&](Index o0, Index x) {
-    return divide_for<typename M::Element>(task, o0, x);
-  };
-  return reduce<M, void, Forward>(task, begin, end, scratch, finish_for);
+  const DivideEach<typename M::Element> divide{task};
+  return reduce<M, void, Forward>(task, begin, end, scratch, divide);
 }
 
 template <class M>
 Index mean_backward(const Task& task, Index begin, Index end, char* scratch) {
-  return reduce<M, void, Backward>(task, begin, end, scratch, [](Index, Index) { return Keep{}; });
+  return reduce<M, void, Backward>(task, begin, end, scratch, KeepAll{});
 }
-
-// Gradients are given out a band of inputs at a time.
-constexpr Index kBand = 8;
 
 template <class T, class Tap>
 Index gather(const Task& task, Index begin, Index end, char* scratch) {
   const Geometry& g = task.geometry;
   const Index slice = slice_of(g, g.n, 0), out_slice = slice_of(g, g.out, 0);
-  const Index band = min(g.n[0], g.rank == 1 ? kStretch : kBand);
+  const Index band = min(g.n[0], g.rank == 1 ? kStretch : max(1, kBand / slice));
   const Index readers = min(g.out[0], (band + extent(g.axis[0])) / g.axis[0].stride + 2);
   Arena arena(scratch);
-  Destination<T> to(task, band * slice, arena);
+  const bool straight = streams_vectors<T>(task, slice);
+  Destination<T> to(task, band * slice, straight, arena);
   T* read = task.read ? arena.take<T>(readers * out_slice + 2 * kLanes<T>) : nullptr;
-  Gather<T, Tap> gather(g, arena);
+  Gather<T, Tap> gather(g, straight, arena);
   if (!scratch) return arena.used();
-  Index last_plane = -1;
   for_each_plane(begin, end, g.n[0], band, [&](Index plane, Index first, Index stop) {
-    if (plane != last_plane) gather.start_plane();
-    last_plane = plane;
     const Index out_plane = plane * g.out[0] * out_slice;
     const T* gradient = static_cast<const T*>(task.input) + out_plane;
     if (read) {
@@ -95,11 +95,7 @@ Index gather(const Task& task, Index begin, Index end, char* scratch) {
     }
     const Tap* taps = static_cast<const Tap*>(task.taps_in) + out_plane;
     const Index x = (plane * g.n[0] + first) * slice;
-    if (g.rank == 1)
-      gather.unit(gradient, taps, first, stop, to.lanes(x));
-    else
-      for (Index i = first; i < stop; ++i)
-        gather.unit(gradient, taps, i, i + 1, to.lanes(x) + (i - first) * slice);
+    gather.units(gradient, taps, first, stop, to.lanes(x));
     to.done(x, (stop - first) * slice);
   });
   return arena.used();
@@ -111,7 +107,7 @@ Index scatter(const Task& task, Index begin, Index end, char* scratch) {
   const Geometry& g = task.geometry;
   const Index plane_in = g.n[0] * slice_of(g, g.n, 0), slice = slice_of(g, g.out, 0);
   Arena arena(scratch);
-  Destination<T> destination(task, plane_in, arena);
+  Destination<T> destination(task, plane_in, false, arena);
   T* read = task.read ? arena.take<T>(slice) : nullptr;
   if (!scratch) return arena.used();
   for (Index plane = begin; plane < end; ++plane) {

@@ -5,7 +5,12 @@
 #include <immintrin.h>
 #endif
 
+#include <type_traits>
+
 #include "window.h"
+
+// What stands in the middle of a loop; the compiler counts instructions and would rather call it.
+#define CENOTE_INLINE inline __attribute__((always_inline))
 
 // CENOTE_VECTOR_BYTES comes with the target; 0 means one lane, that is plain scalar code.
 namespace cenote::CENOTE_TARGET {
@@ -76,15 +81,28 @@ inline void store(E* to, V v) {
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 constexpr bool kMasks = true;
-// Masked moves for the lanes [low, high): nothing outside them is touched, so nothing can fault.
+// Masked moves for the lanes [low, high), or a part worked out before: nothing outside them is
+// touched, so nothing can fault.
 constexpr std::uint64_t lane_mask(int low, int high) {
   return (high >= 64 ? ~0ull : (1ull << high) - 1) & ~((1ull << low) - 1);
+}
+using Part = std::uint64_t;
+constexpr Part part_of(int low, int high) { return low < high ? lane_mask(low, high) : 0; }
+constexpr bool has_lane(Part part, int lane) { return part >> lane & 1; }
+template <class T>
+constexpr bool is_whole(Part part) {
+  return part == part_of(0, kLanes<T>);
 }
 #define CENOTE_MASKED(BYTES, REG, MASK, LOAD, STORE)              \
   template <class V, class E>                                     \
     requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)      \
   inline V load_lanes(const E* from, int low, int high, V rest) { \
     return V(LOAD(REG(rest), MASK(lane_mask(low, high)), from));  \
+  }                                                               \
+  template <class V, class E>                                     \
+    requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)      \
+  inline V load_part(const E* from, Part part, V rest) {          \
+    return V(LOAD(REG(rest), MASK(part), from));                  \
   }                                                               \
   template <class V, class E>                                     \
     requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)      \
@@ -98,6 +116,23 @@ CENOTE_MASKED(8, __m512i, __mmask8, _mm512_mask_loadu_epi64, _mm512_mask_storeu_
 #undef CENOTE_MASKED
 #else
 constexpr bool kMasks = false;
+struct Part {
+  std::int16_t low, high;
+};
+constexpr Part part_of(int low, int high) { return {std::int16_t(low), std::int16_t(high)}; }
+constexpr bool has_lane(Part part, int lane) { return part.low <= lane && lane < part.high; }
+template <class V, class E>
+inline V load_part(const E* from, Part part, V rest) {
+  for (int lane = part.low; lane < part.high; ++lane) rest[lane] = from[lane];
+  return rest;
+}
+#endif
+
+#if !defined(__AVX512F__)
+template <class T>
+constexpr bool is_whole(Part part) {
+  return part.low == 0 && part.high == kLanes<T>;
+}
 #endif
 
 // The lanes [low, high) from `from[lane]`; the others keep `rest`.
@@ -171,16 +206,6 @@ inline void sweep(Index length, Body body) {
   if (x < length) body(x, int(length - x));
 }
 
-// The same for a body that returns bits: whether any of them is set.
-template <class T, class Body>
-inline bool sweep_any(Index length, Body body) {
-  TapVec<T> any = {};
-  Index x = 0;
-  for (; x + kLanes<T> <= length; x += kLanes<T>) any |= body(x, AllLanes<T>{});
-  if (x < length) any |= body(x, int(length - x));
-  return any_lane(any);
-}
-
 template <class T, class E>
 inline Vec<T> load_first(const E* from, AllLanes<T>) {
   return load<Vec<T>>(from);
@@ -196,6 +221,30 @@ inline void store_first(E* to, AllLanes<T>, Vec<T> v) {
 template <class T, class E>
 inline void store_first(E* to, int count, Vec<T> v) {
   store_lanes(to, count, v);
+}
+
+// The same past the caches, if asked for: to an address that is a multiple of a vector's size.
+template <class V, class E>
+inline void stream(E* to, V v) {
+#if defined(__x86_64__)
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64)
+    return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), __m512i(v));
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof(V) == 32)
+    return _mm256_stream_si256(reinterpret_cast<__m256i*>(to), __m256i(v));
+#endif
+  if constexpr (sizeof(V) == 16)
+    return _mm_stream_si128(reinterpret_cast<__m128i*>(to), __m128i(v));
+#endif
+  store(to, v);
+}
+template <class T, class E, class Lanes>
+inline void store_past(E* to, Lanes lanes, Vec<T> v, bool streams) {
+  if constexpr (std::is_same_v<Lanes, AllLanes<T>>)
+    if (streams) return stream(to, v);
+  store_first<T>(to, lanes, v);
 }
 
 // The lanes to memory, `stride` elements apart.
