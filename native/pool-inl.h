@@ -266,7 +266,9 @@ class Reduction {
     const Index slice = level_[0].source_slice, all = Way::sources(g_)[0];
     if (g_.rank == 2 && bands_) return most_in_band() * slice;
     if (g_.rank == 2 && blocks_)
-      return min(all, (at_once(g_) - 1) * g_.axis[0].stride + extent(g_.axis[0])) * slice;
+      return (g_.starts[0] ? all
+                           : min(all, (at_once(g_) - 1) * g_.axis[0].stride + extent(g_.axis[0]))) *
+             slice;
     if (g_.rank > 1) return slice;
     const Axis& axis = g_.axis[0];
     const Index length = g_.starts[0]   ? all
