@@ -105,6 +105,34 @@ void write_row(const void* from, void* to, Index count, const Conversion& conver
   for (Index x = 0; x < count; ++x) element[x] = write_one<L, E, map>(lane[x], c);
 }
 
+// Half types have a sign and a size: as numbers in two's complement they have their order, turned
+// by `mask` if the least is sought. Not so NaN, and -0, which equals 0 but is less here.
+template <class E>
+constexpr std::uint16_t kInfinity = std::is_same_v<E, BF16> ? 0x7f80 : 0x7c00;
+template <class E>
+void read_keys(const void* from, void* to, Index count, const Conversion& conversion) {
+  const auto* bits = static_cast<const std::uint16_t*>(from);
+  auto* key = static_cast<std::int16_t*>(to);
+  const auto mask = std::int16_t(conversion.mask);
+  std::uint16_t odd = 0;
+  for (Index x = 0; x < count; ++x) {
+    const auto size = std::uint16_t(bits[x] & 0x7fff);
+    const auto sign = std::uint16_t(std::int16_t(bits[x]) >> 15);  // all bits or none
+    odd |= std::uint16_t(size > kInfinity<E> ? 1 : 0) | std::uint16_t(bits[x] == 0x8000 ? 1 : 0);
+    key[x] = std::int16_t(std::uint16_t(bits[x] ^ (sign & 0x7fff)) ^ std::uint16_t(mask));
+  }
+  if (odd) __atomic_store_n(conversion.odd, true, __ATOMIC_RELAXED);
+}
+inline void write_keys(const void* from, void* to, Index count, const Conversion& conversion) {
+  const auto* key = static_cast<const std::int16_t*>(from);
+  auto* bits = static_cast<std::uint16_t*>(to);
+  const auto mask = std::uint16_t(conversion.mask);
+  for (Index x = 0; x < count; ++x) {
+    const auto turned = std::uint16_t(std::uint16_t(key[x]) ^ mask);
+    bits[x] = std::uint16_t(turned ^ (std::uint16_t(std::int16_t(turned) >> 15) & 0x7fff));
+  }
+}
+
 // The table of both directions: which elements go into which lanes, and how.
 #define CENOTE_ROWS                                                         \
   CENOTE_ROW(kBF16, BF16, kLaneF32, float, kPlain, kPlain)                  \
@@ -144,6 +172,7 @@ void write_row(const void* from, void* to, Index count, const Conversion& conver
   CENOTE_ROW(type, E, kLaneF64, double, kScaled, kPlain)
 
 inline Row find_read(Type type, Lane lane, Map map) {
+  if (map == kKey) return type == kBF16 ? read_keys<BF16> : read_keys<F16>;
 #define CENOTE_ROW(t, E, l, L, in, out) \
   if (type == t && lane == l && map == in) return read_row<E, L, in>;
   CENOTE_ROWS
@@ -151,6 +180,7 @@ inline Row find_read(Type type, Lane lane, Map map) {
   return nullptr;
 }
 inline Row find_write(Lane lane, Type type, Map map) {
+  if (map == kKey) return write_keys;
 #define CENOTE_ROW(t, E, l, L, in, out) \
   if (type == t && lane == l && map == out) return write_row<L, E, out>;
   CENOTE_ROWS

@@ -8,6 +8,7 @@
 #include "deal-inl.h"
 #include "flat-inl.h"
 #include "readers-inl.h"
+#include "wide-inl.h"
 
 namespace cenote::CENOTE_TARGET {
 
@@ -77,6 +78,8 @@ class Reduction {
         slides_(slides(g_)),
         blocks_(blocks(g_)),
         bands_(bands(g_)),
+        wide_(slides(g_) && wide(g_.axis[g_.rank - 1]) && g_.axis[g_.rank - 1].stride == 1),
+        tall_(tall(g_)),
         streams_(streams) {
     how_.fill = M::identity(task.identity);
     Index taps = 1;
@@ -96,6 +99,7 @@ class Reduction {
       at.operand = arena.take<Operand<T, Tap>>(most);
       if (level == g_.rank - 1) continue;
       if (level == g_.rank - 2 && bands_) {
+        if (tall_) ends_ = arena.take<T>(g_.axis[level].kernel * kLanes<T>);
         room_ = most_in_band() + (kBandsKept - 1) * band_of(g_) * g_.axis[level].stride;
         const Index rows = room_;
         at.values = arena.take<T>(rows * at.target_slice);
@@ -126,7 +130,8 @@ class Reduction {
       sliding_.low = first_tap(g_), sliding_.high = last_tap(g_);
       sliding_.weight = level_[g_.rank - 1].weight;
       sliding_.room = arena.take<Part>(Sliding<T>::kMostParts);
-      flat_ = bands_ && Flat<T, Tap>::takes(sliding_, g_.out[g_.rank - 1] * group);
+      if (wide_) wide_line_.plan(sliding_, most_dealt(g_) * group, arena);
+      flat_ = !wide_ && bands_ && Flat<T, Tap>::takes(sliding_, g_.out[g_.rank - 1] * group);
       if (flat_) flattened_.plan(sliding_, first_tap_, arena);
     }
   }
@@ -192,7 +197,12 @@ class Reduction {
     return Way::forward && g.out[last] == 1 && axis.dilation == 1 && axis.kernel > 2;
   }
   static bool slides_backward(const Geometry& g) {
-    return !Way::forward && g.inner == 1 && !folds(g);
+    return !Way::forward && g.inner == 1 && !folds(g) && !spreads(g);
+  }
+  // Whether windows stand side by side, so that at most one reads an input.
+  static bool spreads(const Geometry& g) {
+    const Axis& axis = g.axis[g.rank - 1];
+    return axis.stride > 2 && axis.stride >= axis.kernel && axis.dilation == 1;
   }
   // Whether windows move along rows, by one of the two ways below; with many channels inside, every
   // tap is a row already.
@@ -221,7 +231,17 @@ class Reduction {
     return Way::forward && g.rank > 1 && !blocks(g) && !directly(g) &&
            slice_of(g, g.out, g.rank - 2) <= kLongestInBand;
   }
+  // Whether a window has so many taps along an axis that they are not combined one after the other.
+  static bool wide(const Axis& axis) {
+    return !kKeepsTaps<Tap> && !M::weighted && axis.dilation == 1 && axis.kernel >= kWide<M>;
+  }
+  static bool tall(const Geometry& g) {
+    return bands(g) && wide(g.axis[g.rank - 2]) && !g.starts[g.rank - 2];
+  }
   static Index band_of(const Geometry& g) {
+    if (tall(g))  // what is made of a block serves all windows that it is the end of
+      return min(g.out[g.rank - 2],
+                 max(2 * g.axis[g.rank - 2].kernel, 8 * kBand / slice_of(g, g.out, g.rank - 2)));
     return min(g.out[g.rank - 2], max(1, kBand / slice_of(g, g.out, g.rank - 2)));
   }
   Index most_in_band() const {
@@ -260,7 +280,7 @@ class Reduction {
 
   // Whether sources go through scratch memory: elements that are no lanes, gradients to be divided.
   bool prepares() const {
-    return task_.read || (!Way::forward && (task_.slice_divisor || task_.outer_divisor));
+    return task_.read || (task_.divides_sources && (task_.slice_divisor || task_.outer_divisor));
   }
   Index most_prepared() const {
     const Index slice = level_[0].source_slice, all = Way::sources(g_)[0];
@@ -328,19 +348,26 @@ class Reduction {
       task_.read(from, prepared_, length, task_.conversion);
       source = prepared_;
     }
-    if constexpr (!Way::forward) {
-      const Index* outer = task_.outer_divisor;
-      const T* each = static_cast<const T*>(task_.slice_divisor);
-      if (each && g_.rank == 1) each += first * slice;
-      if (each || outer) {
-        const Divide<T> divide{each, outer ? T(outer[g_.rank == 1 ? 0 : first]) : T(1),
-                               task_.half_even};
-        sweep<T>(length, [=, to = prepared_](Index x, auto lanes) {
-          store_first<T>(to + x, lanes, divide(load_first<T>(source + x, lanes), x, lanes));
-        });
-      }
-    }
+    if constexpr (!M::selects)
+      if (task_.divides_sources) divide(source, first, count);
     return prepared_;
+  }
+
+  // Source slices, divided as their outputs were.
+  void divide(const T* source, Index first, Index count) {
+    const Index slice = level_[0].source_slice;
+    const Index* outer = task_.outer_divisor;
+    const T* each = static_cast<const T*>(task_.slice_divisor);
+    const auto part = [&](Index x, Index length, const T* by, Index all) {
+      const Divide<T> divide{by, T(all), task_.half_even};
+      const T* from = source + x;
+      sweep<T>(length, [=, to = prepared_ + x](Index at, auto lanes) {
+        store_first<T>(to + at, lanes, divide(load_first<T>(from + at, lanes), at, lanes));
+      });
+    };
+    if (g_.rank == 1)
+      return part(0, count * slice, each ? each + first * slice : nullptr, outer ? outer[0] : 1);
+    for (Index y = 0; y < count; ++y) part(y * slice, slice, each, outer ? outer[first + y] : 1);
   }
 
   void forget(int level) {
@@ -413,6 +440,12 @@ class Reduction {
     reduce_rows(level, source, Way::runs(g_, level, begin, end));
     Combination<M, Tap> how = how_;
     how.plain = !nan_, how.streams = level == 0 && streams_;
+    if constexpr (!kKeepsTaps<Tap>)
+      if (tall_ && !nan_) {
+        combine_tall<M>(g_.axis[level], at.values + front_ * slice, held_, stop_, begin, end, slice,
+                        how_.fill, ends_, out, finish_for, how.streams);
+        return false;
+      }
     for (Index t = begin, last; t < end; t = last) {
       const Run& run = at.runs[t];
       last = like(level, t, end, 1, finish_for);
@@ -515,6 +548,9 @@ class Reduction {
         return strip<M>(at.operand, at.hands, Again{1, 0, 0}, how, count, out, taps, finish);
       }
       if (slides_) {
+        if constexpr (!kKeepsTaps<Tap>)
+          if (wide_ && !wide_line_.line(source, begin * g_.inner, count, how_.fill, out, finish))
+            return false;
         sliding_.plan(begin * g_.inner, count);
         const Operand<T, Tap> row = {source, nullptr, 0, T(1)};
         return lines<M>(sliding_, &row, 1, Again{1, 0, 0}, how, out, taps, finish);
@@ -586,8 +622,30 @@ class Reduction {
     }
   }
 
+  // The same where windows stand side by side: at most one reads an input.
+  void spread(const T* row, Index begin, Index end, T* out) const {
+    const Axis& axis = g_.axis[g_.rank - 1];
+    const T* weight = level_[g_.rank - 1].weight;
+    const Run outputs = readers_of_all(g_, g_.rank - 1, begin, end);
+    Index i = begin;
+    for (Index o = outputs.source; o < outputs.source + outputs.count; ++o) {
+      const Index start = o * axis.stride - axis.before;
+      const Index low = max(start, begin), high = min(start + axis.kernel, end);
+      for (; i < low; ++i) out[i - begin] = T(0);
+      const T given = row[o];
+      T* to = out + (low - begin);
+      if constexpr (M::weighted)
+        for (Index k = 0; k < high - low; ++k) to[k] = given * weight[low - start + k];
+      else
+        for (Index k = 0; k < high - low; ++k) to[k] = given;
+      i = max(i, high);
+    }
+    for (; i < end; ++i) out[i - begin] = T(0);
+  }
+
   // Adds up, for every input, the outputs that read it.
   void sum_readers(const T* row, Index begin, Index end, T* out) const {
+    if (spreads(g_)) return spread(row, begin, end, out);
     const Index outputs = g_.out[g_.rank - 1];
     const T* weight = level_[g_.rank - 1].weight;
     Run runs[2];
@@ -621,7 +679,9 @@ class Reduction {
   Deal<T> deal_;
   Sliding<T> sliding_ = {};
   Combination<M, Tap> how_ = {};
-  const bool folds_, deals_, slides_, blocks_, bands_, streams_;
+  const bool folds_, deals_, slides_, blocks_, bands_, wide_, tall_, streams_;
+  WideLine<M> wide_line_;
+  T* ends_ = nullptr;  // of the blocks that tall windows are cut into
   bool flat_ = false;
   Flat<T, Tap> flattened_;
   const char* plane_ = nullptr;

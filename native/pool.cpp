@@ -265,6 +265,18 @@ void Pool::convert(Task& t, const Kernels& kernels, Lane lane, Map in, Map out) 
   t.write = kernels.write(lane, type_, out);
 }
 
+// Where windows take every step, what reads an input is a window over the outputs: as wide, and as
+// far before it as the other ended behind. Whether that is so, and what it is then.
+bool Pool::turn_around(Geometry& g) const {
+  for (int l = 0; l < g.rank; ++l)
+    if (g.axis[l].stride != 1 || g.starts[l]) return false;
+  for (int l = 0; l < g.rank; ++l) {
+    g.axis[l].before = host::extent(g.axis[l]) - 1 - g.axis[l].before;
+    std::swap(g.n[l], g.out[l]);
+  }
+  return true;
+}
+
 // Output that is fresh is made ready for its first touch; where it is much, it goes past the
 // caches.
 void Pool::write_to(Task& t, void* output, Index bytes_moved, Index elements) const {
@@ -273,8 +285,27 @@ void Pool::write_to(Task& t, void* output, Index bytes_moved, Index elements) co
   before_writing(output, elements * t.output_bytes);
 }
 
+// Half types that only have to be compared are compared as integers, twice as many at once; unless
+// there turn out to be some among them whose order that is not.
+bool Pool::select_keys(const How& how, Select what, Index outer, const void* in, void* out) const {
+  if (type_ != kBF16 && type_ != kF16) return false;
+  bool odd = false;
+  Task t = task();
+  t.input = in;
+  write_to(t, out, bytes(outer), outputs(outer));
+  t.conversion.mask = what == kMin ? -1 : 0;
+  t.conversion.odd = &odd;
+  t.read = how.kernels.read(type_, kLaneI16, kKey);
+  t.write = how.kernels.write(kLaneI16, type_, kKey);
+  // What an empty window holds: the key of the infinity that every other element beats.
+  t.identity = -1 - (type_ == kBF16 ? 0x7f80 : 0x7c00);
+  run(how.kernels.select[kMax][kLaneI16], t, outer * geometry_.out[0], bytes(outer), how.threads);
+  return !odd;
+}
+
 void Pool::select(const How& how, Select what, Index outer, const void* in, void* out,
                   void* taps) const {
+  if (!taps && select_keys(how, what, outer, in, out)) return;
   Task t = task();
   t.input = in, t.taps_out = taps;
   write_to(t, out, bytes(outer), outputs(outer));
@@ -338,11 +369,12 @@ void Pool::linear(const How& how, Index outer, const void* in, void* out) const 
 
 void Pool::linear_backward(const How& how, Index outer, const void* grad, void* to) const {
   Task t = task();
-  t.input = grad;
+  t.input = grad, t.divides_sources = true;
   write_to(t, to, bytes(outer), inputs(outer));
   convert(t, how.kernels, lane_, kPlain, kPlain);
   const bool weighted = !linear_->weights.empty();
   const Kernel* kernels = weighted ? how.kernels.weighted_backward : how.kernels.mean_backward;
+  if (!weighted && turn_around(t.geometry)) kernels = how.kernels.mean;
   run(kernels[lane_], t, outer * geometry_.n[0], bytes(outer), how.threads);
 }
 

@@ -70,6 +70,8 @@ class Pool {
   void set_divisors();
   void set_weights();
   bool gathers() const;
+  bool select_keys(const How&, Select, Index outer, const void* in, void* out) const;
+  bool turn_around(Geometry&) const;
   Index inputs(Index outer) const;  // elements
   Index outputs(Index outer) const;
   Index bytes(Index outer) const;

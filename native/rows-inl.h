@@ -89,9 +89,10 @@ struct Divide {
   Divide from(Index x) const { return {each ? each + x : nullptr, all, half_even}; }
   // Of a power of two, which only moves the exponent.
   static T reciprocal(T x) {
-    if constexpr (kFloats<T>)
-      for (T power = 1; power <= 4096; power *= 2)
-        if (x == power) return 1 / power;
+    if constexpr (kFloats<T>) {
+      const Index whole = x < T(1 << 20) ? Index(x) : 0;
+      if (whole > 0 && T(whole) == x && (whole & (whole - 1)) == 0) return 1 / x;
+    }
     return 0;
   }
   template <class Lanes>

@@ -12,12 +12,14 @@ template <class T>
 struct DivideEach {
   const Task& task;
   Divide<T> operator()(Index o0, Index x) const {
+    if (task.divides_sources) return {nullptr, T(1), false};
     const auto* each = static_cast<const T*>(task.slice_divisor);
     return {each ? each + x : nullptr, T(task.outer_divisor ? task.outer_divisor[o0] : 1),
             task.half_even};
   }
   // Whether two targets are divided by the same.
   bool alike(Index a, Index b) const {
+    if (task.divides_sources) return true;
     return !task.slice_divisor &&
            (!task.outer_divisor || task.outer_divisor[a] == task.outer_divisor[b]);
   }

@@ -46,11 +46,13 @@ enum Map {
   kRaised,    // in: max(x, floor)^p
   kScaled,    // in: x*p
   kRoot,      // out: x^(1/p)
+  kKey,       // half types as integers of their order; notes in `odd` what those do not tell apart
   kMaps
 };
 struct Conversion {
   Index mask;
   double p, floor;
+  bool* odd;
 };
 using Row = void (*)(const void* from, void* to, Index count, const Conversion&);
 
@@ -69,6 +71,7 @@ struct Task {
   // `rest` runs over axes 1.. and inner. With rank 1 everything is in slice_divisor.
   const void* slice_divisor;  // in lanes
   const Index* outer_divisor;
+  bool divides_sources;          // whether it is what goes in that is divided, as on the way back
   bool half_even;                // how lanes of integers divide
   const void* weight[kMaxRank];  // in lanes: what each tap of an axis is multiplied by
   Index identity;                // what an empty window holds, in lanes of integers

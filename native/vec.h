@@ -174,6 +174,13 @@ using AllOf = typename Counted<kLanes<T>>::type;
 
 template <class V, int... lane>
 inline V even_lanes(V low, V high, Sequence<lane...>) {
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+  if constexpr (sizeof...(lane) == 64) {  // bytes have no permutation of two registers here
+    const __m256i first = _mm512_cvtepi16_epi8(__m512i(low));
+    return V(
+        _mm512_inserti64x4(_mm512_castsi256_si512(first), _mm512_cvtepi16_epi8(__m512i(high)), 1));
+  }
+#endif
   return __builtin_shufflevector(low, high, 2 * lane...);
 }
 template <class V, int... lane>
