@@ -25,17 +25,16 @@ class Flat {
     }
     if (!parts_) return;
     for (Index v = 0; v < period_; ++v) {
-      std::uint64_t all = part_of(0, kLanes<T>);
+      Part* part = parts_ + v * (across_ + 1);
+      part[across_] = part_of(0, kLanes<T>);
       for (Index k = 0; k < across_; ++k) {
-        std::uint64_t part = 0;
+        part[k] = 0;
         for (Index lane = 0; lane < kLanes<T>; ++lane) {
           const Index at = (v * kLanes<T> + lane) % w_.n + start_ + k * w_.apart;
-          if (at >= 0 && at < w_.n) part |= std::uint64_t(1) << lane;
+          if (at >= 0 && at < w_.n) part[k] |= Part(1) << lane;
         }
-        all &= part;
-        if constexpr (kMasks) parts_[v * (across_ + 1) + k] = part;
+        part[across_] &= part[k];
       }
-      if constexpr (kMasks) parts_[v * (across_ + 1) + across_] = all == part_of(0, kLanes<T>);
     }
     if constexpr (kKeepsTaps<Tap>)
       for (Index x = 0; first_tap_ && x < period_ * kLanes<T>; ++x)
@@ -82,7 +81,7 @@ class Flat {
       const auto in_row = [=](Index k) { return load<Vec<T>>(source + x + k * apart); };
       const auto at_edge = [=](Index k) {
         Part here = part[k];
-        if constexpr (kMasks && !whole) here &= part_of(0, lanes);
+        if constexpr (!whole) here &= part_of(0, lanes);
         return load_part(source + x + k * apart, here, fill);
       };
       const auto combine = [=, &seen](auto load_tap) {
@@ -118,7 +117,7 @@ class Flat {
         store_first<T>(out + x, lanes, kept);
         seen(watch);
       };
-      if (whole && part[across])
+      if (whole && is_whole<T>(part[across]))
         combine(in_row);
       else
         combine(at_edge);

@@ -93,7 +93,7 @@ inline TapVec<T> load_taps(const Tap* from, int low = 0, int high = kLanes<T>) {
   TapVec<T> v = broadcast<TapVec<T>>(kNoTap<Tap>);
 #if CENOTE_VECTOR_BYTES == 64
   if constexpr (sizeof(T) == 4 && sizeof(Tap) == 1) {
-    const __mmask16 inside = __mmask16(lane_mask(low, high));
+    const __mmask16 inside = __mmask16(part_of(low, high));
     return TapVec<T>(
         _mm512_mask_cvtepu8_epi32(__m512i(v), inside, _mm_maskz_loadu_epi8(inside, from)));
   }
@@ -128,7 +128,7 @@ CENOTE_INLINE Vec<T> add_taken(Vec<T> total, const T* gradient, const Tap* taps,
 #endif
   // Lane after lane: taps may be narrower than the lanes, and parts have holes.
   for (int lane = 0; lane < kLanes<T>; ++lane)
-    if (has_lane(part, lane) && taps[lane] == tap) total[lane] += gradient[lane];
+    if (part >> lane & 1 && taps[lane] == tap) total[lane] += gradient[lane];
   return total;
 }
 
@@ -138,8 +138,7 @@ inline void store_taps(Tap* to, int count, TapVec<T> v) {
   if (count == kLanes<T>) return NarrowFor<T, Tap>::store_all(to, v);
 #if CENOTE_VECTOR_BYTES == 64
   if constexpr (sizeof(T) == 4 && sizeof(Tap) == 1)
-    return _mm_mask_storeu_epi8(to, __mmask16(lane_mask(0, count)),
-                                _mm512_cvtepi32_epi8(__m512i(v)));
+    return _mm_mask_storeu_epi8(to, __mmask16(part_of(0, count)), _mm512_cvtepi32_epi8(__m512i(v)));
 #endif
   for (int lane = 0; lane < count; ++lane) to[lane] = Tap(v[lane]);
 }

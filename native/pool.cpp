@@ -1,6 +1,7 @@
 #include "pool.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <stdexcept>
 
@@ -94,6 +95,8 @@ Pool::Pool(std::vector<Axis> window, std::vector<Spans> spans, std::vector<Index
   if (window.empty() || window.size() > kMaxRank || window.size() != n.size() ||
       window.size() != spans_.size() || inner < 1)
     throw std::invalid_argument("pool: one to three axes, a size for each, at least one channel");
+  static std::atomic<std::uint64_t> made = 0;
+  recipe_ = ++made;
   Geometry& g = geometry_;
   g.rank = int(window.size());
   g.inner = inner;
@@ -200,6 +203,7 @@ void Pool::set_weights() {
 Task Pool::task() const {
   Task task = {};
   task.geometry = geometry_;
+  task.recipe = recipe_;
   task.input_bytes = task.output_bytes = kElementBytes[type_];
   if (!tap_offset_.empty()) task.tap_offset = tap_offset_.data();
   if (!outer_divisor_.empty()) task.outer_divisor = outer_divisor_.data();

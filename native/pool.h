@@ -80,6 +80,7 @@ class Pool {
   void convert(Task&, const Kernels&, Lane, Map in, Map out) const;
 
   Geometry geometry_ = {};
+  std::uint64_t recipe_;  // no other has had this number
   Type type_;
   TapType tap_type_;
   std::optional<Linear> linear_;

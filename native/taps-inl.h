@@ -77,19 +77,17 @@ class RowGradient {
   static constexpr Index kMostParts = 2048;
 
   // Which lanes of a vector's taps exist, and behind them those for which all do.
-  void join([[maybe_unused]] Index v) {
-    if constexpr (kMasks) {
-      const Run& run = runs_[0];
-      Part* parts = joined_ + v * (run.count + 1);
-      parts[run.count] = part_of(0, kLanes<T>);
-      for (Index j = 0; j < run.count; ++j) {
-        parts[j] = 0;
-        for (Index lane = 0; lane < kLanes<T>; ++lane) {
-          const Index o = (v * kLanes<T> + lane) % n_ + run.source + j * run.step;
-          if (o >= 0 && o < outputs_) parts[j] |= Part(1) << lane;
-        }
-        parts[run.count] &= parts[j];
+  void join(Index v) {
+    const Run& run = runs_[0];
+    Part* parts = joined_ + v * (run.count + 1);
+    parts[run.count] = part_of(0, kLanes<T>);
+    for (Index j = 0; j < run.count; ++j) {
+      parts[j] = 0;
+      for (Index lane = 0; lane < kLanes<T>; ++lane) {
+        const Index o = (v * kLanes<T> + lane) % n_ + run.source + j * run.step;
+        if (o >= 0 && o < outputs_) parts[j] |= Part(1) << lane;
       }
+      parts[run.count] &= parts[j];
     }
   }
 
@@ -174,7 +172,7 @@ class RowGradient {
       if constexpr (std::is_same_v<decltype(lanes), AllLanes<T>>) {
         const Vec<T> total = is_whole<T>(parts[count]) ? sum.at(x, nullptr) : sum.at(x, parts);
         store_past<T>(out + x, lanes, total, streams);
-      } else if constexpr (kMasks) {
+      } else {
         for (Index j = 0; j < count; ++j) here[j] = parts[j] & part_of(0, lanes);
         store_first<T>(out + x, lanes, sum.at(x, here));
       }
@@ -325,9 +323,9 @@ class Gather {
   template <int some>
   void strip_of(Index many, const Again& again, T* out) const {
     const Index count = some ? some : many;
-    const T* gradients[some ? some : 1];
-    const Tap* taps[some ? some : 1];
-    Tap tap[some ? some : 1];
+    const T* gradients[some ? some : 1] = {};
+    const Tap* taps[some ? some : 1] = {};
+    Tap tap[some ? some : 1] = {};
     for (int j = 0; j < some; ++j) gradients[j] = pixel_[j].gradient;
     for (int j = 0; j < some; ++j) taps[j] = pixel_[j].taps;
     for (int j = 0; j < some; ++j) tap[j] = Tap(pixel_[j].tap);

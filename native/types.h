@@ -60,6 +60,7 @@ using Row = void (*)(const void* from, void* to, Index count, const Conversion&)
 // window.
 struct Task {
   Geometry geometry;
+  std::uint64_t recipe;     // what it was made from, one number each; 0 if that may change
   const void* input;        // forward: the tensor; backward: the gradient of the output
   void* output;             // forward: the pooled tensor; backward: the gradient of the input
   const void* pooled;       // logsumexp: its output; input is what was pooled

@@ -79,25 +79,25 @@ inline void store(E* to, V v) {
   __builtin_memcpy(to, &v, sizeof v);
 }
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
-constexpr bool kMasks = true;
-// Masked moves for the lanes [low, high), or a part worked out before: nothing outside them is
-// touched, so nothing can fault.
-constexpr std::uint64_t lane_mask(int low, int high) {
-  return (high >= 64 ? ~0ull : (1ull << high) - 1) & ~((1ull << low) - 1);
-}
+// Some of the lanes of a vector: bit l stands for lane l.
 using Part = std::uint64_t;
-constexpr Part part_of(int low, int high) { return low < high ? lane_mask(low, high) : 0; }
-constexpr bool has_lane(Part part, int lane) { return part >> lane & 1; }
+constexpr Part part_of(int low, int high) {
+  if (low >= high) return 0;
+  return (high >= 64 ? ~Part(0) : (Part(1) << high) - 1) & ~((Part(1) << low) - 1);
+}
 template <class T>
 constexpr bool is_whole(Part part) {
   return part == part_of(0, kLanes<T>);
 }
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+constexpr bool kMasks = true;
+// Masked moves: nothing but those lanes is touched, so nothing else can fault.
 #define CENOTE_MASKED(BYTES, REG, MASK, LOAD, STORE)              \
   template <class V, class E>                                     \
     requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)      \
   inline V load_lanes(const E* from, int low, int high, V rest) { \
-    return V(LOAD(REG(rest), MASK(lane_mask(low, high)), from));  \
+    return V(LOAD(REG(rest), MASK(part_of(low, high)), from));    \
   }                                                               \
   template <class V, class E>                                     \
     requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)      \
@@ -107,7 +107,7 @@ constexpr bool is_whole(Part part) {
   template <class V, class E>                                     \
     requires(sizeof(V) == sizeof(REG) && sizeof(E) == BYTES)      \
   inline void store_lanes(E* to, int count, V v) {                \
-    STORE(to, MASK(lane_mask(0, count)), REG(v));                 \
+    STORE(to, MASK(part_of(0, count)), REG(v));                   \
   }
 CENOTE_MASKED(1, __m512i, __mmask64, _mm512_mask_loadu_epi8, _mm512_mask_storeu_epi8)
 CENOTE_MASKED(2, __m512i, __mmask32, _mm512_mask_loadu_epi16, _mm512_mask_storeu_epi16)
@@ -116,29 +116,20 @@ CENOTE_MASKED(8, __m512i, __mmask8, _mm512_mask_loadu_epi64, _mm512_mask_storeu_
 #undef CENOTE_MASKED
 #else
 constexpr bool kMasks = false;
-struct Part {
-  std::int16_t low, high;
-};
-constexpr Part part_of(int low, int high) { return {std::int16_t(low), std::int16_t(high)}; }
-constexpr bool has_lane(Part part, int lane) { return part.low <= lane && lane < part.high; }
-template <class V, class E>
-inline V load_part(const E* from, Part part, V rest) {
-  for (int lane = part.low; lane < part.high; ++lane) rest[lane] = from[lane];
-  return rest;
-}
-#endif
-
-#if !defined(__AVX512F__)
-template <class T>
-constexpr bool is_whole(Part part) {
-  return part.low == 0 && part.high == kLanes<T>;
-}
 #endif
 
 // The lanes [low, high) from `from[lane]`; the others keep `rest`.
 template <class V, class E>
 inline V load_lanes(const E* from, int low, int high, V rest) {
   for (int lane = low; lane < high; ++lane) rest[lane] = from[lane];
+  return rest;
+}
+
+// Those of a part.
+template <class V, class E>
+inline V load_part(const E* from, Part part, V rest) {
+  for (std::size_t lane = 0; lane < sizeof(V) / sizeof(E); ++lane)
+    if (part >> lane & 1) rest[lane] = from[lane];
   return rest;
 }
 
