@@ -40,6 +40,30 @@ def test_forward_and_backward(large, layout, isa):
         assert torch.equal(back, torch.autograd.grad(expected, theirs, grad)[0])
 
 
+@pytest.fixture(scope="module")
+def even():
+    """Rows of a whole number of vectors: such go past the caches without being gathered first."""
+    shape = (3, 32, 320, 320)  # 39 MB
+    return torch.randint(-9, 9, shape, generator=torch.Generator().manual_seed(1)).float()
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("kernel, stride, padding", [(2, 2, 0), (3, 1, 1), (3, 2, 1)])
+def test_rows_of_whole_vectors(even, layout, isa, kernel, stride, padding):
+    ours = even.clone(memory_format=layout)
+    window = (kernel, stride, padding)
+    for x in (ours, ours.clone().requires_grad_()):
+        with cenote.options(isa=isa):
+            found = cenote.max_pool2d(x, *window)
+            back = torch.autograd.grad(found.sum(), x)[0] if x.requires_grad else None
+        theirs = x.detach().requires_grad_()
+        expected = F.max_pool2d(theirs, *window)
+        assert torch.equal(found, expected)
+        if back is not None:
+            assert torch.equal(back, torch.autograd.grad(expected.sum(), theirs)[0])
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("skipped", [0, 1, 5, 15])
 def test_results_that_start_anywhere_in_a_line(large, skipped, threads):
