@@ -39,7 +39,8 @@ class Deal {
     const T* from = row + start_ * group_;
     for (Index hand = 0; hand < hands_; ++hand) {
       const Hand& h = hand_[hand];
-      gather(from + (h.first + h.q0 * stride_) * group_, h.to + h.q0 * group_, h.q1 - h.q0);
+      const Index at = h.first + h.q0 * stride_;
+      gather(from + at * group_, h.to + h.q0 * group_, h.q1 - h.q0, (n_ - start_ - at) * group_);
     }
   }
 
@@ -69,12 +70,19 @@ class Deal {
     for (Index x = begin * group_; x < end * group_; ++x) to[x] = fill_;
   }
 
-  void gather(const T* from, T* to, Index count) const {
+  // `last` elements of the row lie behind `from`.
+  void gather(const T* from, T* to, Index count, Index last) const {
     if (group_ == 1) {
       for (Index q = 0; q < count; ++q) to[q] = from[q * stride_];
       return;
     }
-    for (Index q = 0; q < count; ++q)
+    // A vector for each group: the next one covers what is too much. Towards the ends there is not
+    // so much to read, or padding behind it that has to stay.
+    Index q = 0;
+    if (group_ <= kLanes<T>)
+      for (; q * stride_ * group_ + kLanes<T> <= last && (count - q) * group_ >= kLanes<T>; ++q)
+        store(to + q * group_, load<Vec<T>>(from + q * stride_ * group_));
+    for (; q < count; ++q)
       for (Index c = 0; c < group_; ++c) to[q * group_ + c] = from[q * stride_ * group_ + c];
   }
 

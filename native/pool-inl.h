@@ -585,7 +585,11 @@ class Reduction {
     for (Index t = begin; t < end; ++t) {
       const Run& run = runs[t];
       Folded<M> all = {how_.fill, 0};
-      if (run.count) all = fold<M>(source + run.source, run.count);
+      if constexpr (kKeepsTaps<Tap>) {
+        if (run.count) all = fold<M>(source + run.source, run.count);
+      } else {
+        if (run.count) all.value = fold_value<M>(source + run.source, run.count);
+      }
       const Vec<T> value = finish(broadcast<Vec<T>>(all.value), t - begin, 1);
       out[t - begin] = value[0];
       if constexpr (kKeepsTaps<Tap>)

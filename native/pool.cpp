@@ -87,6 +87,19 @@ Index least_lane(Type type, Lane lane, Select what) {
   }
 }
 
+// The axis whose windows are those of the spans, if they stand side by side and are as long as one
+// another, as adaptive ones do where the number of outputs divides the length.
+std::optional<Axis> regular(const Spans& spans, Index n) {
+  const Index outputs = Index(spans.starts.size());
+  if (outputs == 0 || n % outputs != 0) return std::nullopt;
+  const Index length = n / outputs;
+  for (Index o = 0; o < outputs; ++o)
+    if (spans.starts[std::size_t(o)] != o * length ||
+        spans.stops[std::size_t(o)] != (o + 1) * length)
+      return std::nullopt;
+  return Axis{length, length, 0, 0, 1, false};
+}
+
 }  // namespace
 
 Pool::Pool(std::vector<Axis> window, std::vector<Spans> spans, std::vector<Index> n, Index inner,
@@ -104,11 +117,13 @@ Pool::Pool(std::vector<Axis> window, std::vector<Spans> spans, std::vector<Index
     const Spans& irregular = spans_[std::size_t(l)];
     g.axis[l] = window[std::size_t(l)];
     g.n[l] = n[std::size_t(l)];
-    g.out[l] = host::out(g.axis[l], g.n[l]);
-    if (!irregular.starts.empty()) {
+    if (const std::optional<Axis> axis = regular(irregular, g.n[l])) {
+      g.axis[l] = *axis;
+    } else if (!irregular.starts.empty()) {
       g.starts[l] = irregular.starts.data(), g.stops[l] = irregular.stops.data();
       g.out[l] = Index(irregular.starts.size());
     }
+    if (!g.starts[l]) g.out[l] = host::out(g.axis[l], g.n[l]);
     if (g.n[l] < 1 || g.out[l] < 1) throw std::invalid_argument("pool: the window does not fit");
   }
   out_.assign(g.out, g.out + g.rank);

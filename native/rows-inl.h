@@ -321,4 +321,46 @@ inline Folded<M> fold(const typename M::Element* row, Index count) {
   return all;
 }
 
+// All lanes of a vector together: its upper half with the lower one, as often as it has halves.
+template <class M, class V, int... lane>
+inline typename M::Element halves(V v, Sequence<lane...>) {
+  constexpr int n = sizeof...(lane);
+  if constexpr (n >= 2)
+    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 1)...));
+  if constexpr (n >= 4)
+    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 2)...));
+  if constexpr (n >= 8)
+    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 4)...));
+  if constexpr (n >= 16)
+    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 8)...));
+  return v[0];
+}
+
+// The same where only the value counts: lanes are put together by halves.
+template <class M>
+inline typename M::Element fold_value(const typename M::Element* row, Index count) {
+  using T = typename M::Element;
+  constexpr Index L = kLanes<T>;
+  if constexpr (L >= 4 && kFloats<T>) {
+    if (count >= L) {
+      Vec<T> kept = load<Vec<T>>(row);
+      Watch<M, M::selects ? kWatching : kPlain> seen{kept};
+      const auto take = [&](Vec<T> next) {
+        seen(next);
+        kept = M::template combine<true>(kept, next);
+      };
+      Index x = L;
+      for (; x + L <= count; x += L) take(load<Vec<T>>(row + x));
+      // Of a selection some may count twice, which changes nothing; not so of a sum.
+      if (x < count)
+        take(M::selects ? load<Vec<T>>(row + count - L)
+                        : load_lanes<Vec<T>>(row + x, 0, int(count - x), Vec<T>{}));
+      const T all = halves<M>(kept, AllOf<T>{});
+      // A zero may have another sign than the first one of the row.
+      if (!M::selects || (!seen.found() && all != T(0))) return all;
+    }
+  }
+  return fold<M>(row, count).value;
+}
+
 }  // namespace cenote::CENOTE_TARGET
