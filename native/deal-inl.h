@@ -37,6 +37,7 @@ class Deal {
   void deal(const T* row, Index begin, Index count) {
     if (begin != begin_ || count != count_) plan(begin, count);
     const T* from = row + start_ * group_;
+    if (group_ == 1 && stride_ == 4 && hands_ == 4 && apart_ == 1) return deal_by_four(from);
     for (Index hand = 0; hand < hands_; ++hand) {
       const Hand& h = hand_[hand];
       const Index at = h.first + h.q0 * stride_;
@@ -68,6 +69,32 @@ class Deal {
 
   void pad(T* to, Index begin, Index end) const {
     for (Index x = begin * group_; x < end * group_; ++x) to[x] = fill_;
+  }
+
+  // All hands at once: evens of evens, evens of odds, and so on.
+  void deal_by_four(const T* from) const {
+    Index q = 0, stop = count_ + kLanes<T>;
+    for (Index hand = 0; hand < 4; ++hand)
+      q = max(q, hand_[hand].q0), stop = min(stop, hand_[hand].q1);
+    const Index first = q;
+    for (; q + kLanes<T> <= stop; q += kLanes<T>) {
+      Vec<T> v[4];
+      for (Index part = 0; part < 4; ++part)
+        v[part] = load<Vec<T>>(from + 4 * q + part * kLanes<T>);
+      const Vec<T> even[2] = {even_lanes(v[0], v[1], AllOf<T>{}),
+                              even_lanes(v[2], v[3], AllOf<T>{})};
+      const Vec<T> odd[2] = {odd_lanes(v[0], v[1], AllOf<T>{}), odd_lanes(v[2], v[3], AllOf<T>{})};
+      store(hand_[0].to + q, even_lanes(even[0], even[1], AllOf<T>{}));
+      store(hand_[1].to + q, even_lanes(odd[0], odd[1], AllOf<T>{}));
+      store(hand_[2].to + q, odd_lanes(even[0], even[1], AllOf<T>{}));
+      store(hand_[3].to + q, odd_lanes(odd[0], odd[1], AllOf<T>{}));
+    }
+    for (Index hand = 0; hand < 4; ++hand) {
+      const Hand& h = hand_[hand];
+      const T* here = from + h.first;
+      for (Index x = h.q0; x < min(first, h.q1); ++x) h.to[x] = here[4 * x];
+      for (Index x = max(q, h.q0); x < h.q1; ++x) h.to[x] = here[4 * x];
+    }
   }
 
   // `last` elements of the row lie behind `from`.

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 
 import pytest
 import torch
@@ -168,6 +169,33 @@ def test_a_wrong_result_is_said_and_not_timed():
     assert found["left_out"]["torch"] == "not timed: output: 1 of 102400 elements differ"
     assert "torch" not in found["contenders"]
     assert wrong.timed == 0
+
+
+class Slow:
+    """A peer that gives what it should and takes its time, at first or always."""
+
+    version = "0"
+
+    def __init__(self, always):
+        self.always = always
+
+    def enter(self, work):
+        out = expected(work)
+
+        def first():
+            time.sleep(0.02)
+            return out
+
+        return Contender(first if self.always else lambda: out, first)
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_who_is_too_slow_is_said_and_not_waited_for(always, monkeypatch):
+    monkeypatch.setattr(pooling, "TOO_SLOW", 0.01)
+    found = pooling.measure(row(), {**OURS, "torch": Slow(always)}, PATIENCE)
+    if always:
+        assert re.fullmatch(r"not timed: a call took 0\.\d s", found["left_out"]["torch"])
+    assert ("torch" in found["contenders"]) is not always
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ _TYPES = {
     torch.int8: "i8", torch.uint8: "u8", torch.int16: "i16", torch.int32: "i32",
     torch.int64: "i64", torch.bool: "bool",
 }  # fmt: skip
-_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 TAP_TYPES = {1: torch.uint8, 2: torch.uint16, 4: torch.int32}
 """How tap numbers are stored, by size; int32 holds the bits of an unsigned number."""
@@ -109,7 +109,7 @@ def supports(x: Tensor) -> bool:
 
 def memory_format(x: Tensor, rank: int) -> torch.memory_format:
     """Channels last where ``x`` is, or is strided like it; else contiguous."""
-    channels_last = _CHANNELS_LAST.get(x.dim()) if x.dim() == rank + 2 else None
+    channels_last = CHANNELS_LAST.get(x.dim()) if x.dim() == rank + 2 else None
     if channels_last is not None:  # a plane of one pixel is contiguous in either: strides tell
         strided_so = x.stride(1) == 1 and x.shape[1] > 1 and x.stride(-1) >= x.shape[1]
         if strided_so or (not x.is_contiguous() and x.is_contiguous(memory_format=channels_last)):

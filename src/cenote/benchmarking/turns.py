@@ -11,7 +11,10 @@ from typing import TypedDict
 
 from cenote.benchmarking.peers import Contender
 
-__all__ = ["LEAST", "Figures", "Turns", "figures", "take_turns"]
+__all__ = ["LEAST", "TOO_SLOW", "Figures", "Turns", "figures", "take_turns"]
+
+TOO_SLOW = 2.0
+"""Seconds: a contender whose call takes longer is not waited for."""
 
 LEAST = 5  # turns of each contender
 _MOST = 2000
