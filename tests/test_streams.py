@@ -49,7 +49,7 @@ def even():
 
 @pytest.mark.parametrize("isa", instruction_sets())
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-@pytest.mark.parametrize("kernel, stride, padding", [(2, 2, 0), (3, 1, 1), (3, 2, 1)])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 1, 1), (3, 2, 1)])
 def test_rows_of_whole_vectors(even, layout, isa, kernel, stride, padding):
     ours = even.clone(memory_format=layout)
     window = (kernel, stride, padding)
