@@ -1,9 +1,9 @@
 """Plans: a plain call on the same sizes with the same arguments as one before.
 
 On small tensors a call costs more than the work. A plan has the work behind the checks ready: one
-allocation and one call of a kernel are left. It serves contiguous and channels-last tensors of which
-no gradient is asked, and arguments that are plain integers or tuples of them; every other call goes
-the ordinary way.
+allocation and one call of a kernel are left. It serves contiguous and channels-last tensors without
+a gradient, and arguments that are plain integers or tuples of them; every other call goes the
+ordinary way.
 """
 
 from __future__ import annotations
