@@ -104,9 +104,9 @@ class RowGradient {
     const Reader<T, Tap>* readers;
     Index rows;
     Run run;
-    const T* gradient[down ? down : 1];
-    const Tap* taken[down ? down : 1];
-    Tap tap[down * across ? down * across : 1];
+    const T* gradient[down ? down : 1] = {};
+    const Tap* taken[down ? down : 1] = {};
+    Tap tap[down * across ? down * across : 1] = {};
 
     CENOTE_INLINE Sum(const Reader<T, Tap>* readers, Index rows, const Run& run)
         : readers(readers), rows(rows), run(run) {
