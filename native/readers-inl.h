@@ -5,31 +5,6 @@
 
 namespace cenote::CENOTE_TARGET {
 
-// The outputs [first, stop) around a row, whether they exist or not, in which the readers of a
-// stretch of inputs lie.
-struct Stretch {
-  Index first, stop;
-};
-inline Stretch around(const Axis& axis, Index begin, Index end) {
-  return {floor_div(begin + axis.before - extent(axis) + 1, axis.stride),
-          floor_div(end - 1 + axis.before, axis.stride) + 1};
-}
-// Elements of room for such a stretch of at most `most` inputs, and for vectors that look past it.
-template <class T>
-inline Index room_around(const Axis& axis, Index most) {
-  return (most + extent(axis)) / axis.stride + 3 + kLanes<T>;
-}
-
-// Part of a row of `outputs` elements to `to`, with `fill` where there are none.
-template <class E>
-inline void copy_around(const E* row, Index outputs, Stretch part, E fill, E* to) {
-  const Index low = max(part.first, 0), high = max(low, min(part.stop, outputs));
-  for (Index o = part.first; o < min(low, part.stop); ++o) to[o - part.first] = fill;
-  if (high > low)
-    __builtin_memcpy(to + (low - part.first), row + low, std::size_t(high - low) * sizeof(E));
-  for (Index o = max(high, part.first); o < part.stop; ++o) to[o - part.first] = fill;
-}
-
 // Inputs a stride apart are read through the same taps by neighbouring outputs. Such a phase is
 // computed a vector at a time; its runs are worked out once for all rows.
 class Phases {

@@ -250,36 +250,6 @@ inline bool strip_of(const Operand<typename M::Element, Tap>* operand, Index cou
   return strip_of<M, mode, 0>(operand, count, again, how, length, out, taps, finish);
 }
 
-// A strip of many operands, some of them at a time: together they may be more than the first cache
-// holds, and every vector of theirs would pull them through it again.
-constexpr Index kMostTogether = 64;
-template <class M, class Finish>
-inline bool strip_in_parts(const Operand<typename M::Element, void>* operand, Index count,
-                           const Combination<M, void>& how, Index length, typename M::Element* out,
-                           Finish finish) {
-  using T = typename M::Element;
-  constexpr Mode mode = M::selects && kFloats<T> ? kWatching : kPlain;
-  Combination<M, void> inner = how;
-  inner.streams = false;
-  Operand<T, void> part[kMostTogether];
-  bool nan = false;
-  for (Index j = 0; j < count;) {
-    Index used = 0;
-    if (j > 0) part[used++] = {out, nullptr, 0, T(1)};  // what was combined so far
-    while (used < kMostTogether && j < count) part[used++] = operand[j++];
-    if (j < count)
-      nan |= strip_of<M, mode, 0>(part, used, Again{1, 0, 0}, inner, length, out,
-                                  static_cast<void*>(nullptr), Keep{});
-    else
-      nan |= strip_of<M, mode, 0>(part, used, Again{1, 0, 0}, how, length, out,
-                                  static_cast<void*>(nullptr), finish);
-  }
-  if (nan)
-    strip_of<M, kAware, 0>(operand, count, Again{1, 0, 0}, how, length, out,
-                           static_cast<void*>(nullptr), finish);
-  return nan;
-}
-
 // The operands may be anything, but with how.plain hold no NaN. Returns whether they may hold one.
 template <class M, class Tap, class Finish>
 inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count, const Again& again,
