@@ -24,18 +24,7 @@ class Flat {
       if (first_tap) first_tap_ = room;
     }
     if (!parts_) return;
-    for (Index v = 0; v < period_; ++v) {
-      Part* part = parts_ + v * (across_ + 1);
-      part[across_] = part_of(0, kLanes<T>);
-      for (Index k = 0; k < across_; ++k) {
-        part[k] = 0;
-        for (Index lane = 0; lane < kLanes<T>; ++lane) {
-          const Index at = (v * kLanes<T> + lane) % w_.n + start_ + k * w_.apart;
-          if (at >= 0 && at < w_.n) part[k] |= Part(1) << lane;
-        }
-        part[across_] &= part[k];
-      }
-    }
+    join_rows<T>(parts_, period_, w_.n, across_, start_, w_.apart);
     if constexpr (kKeepsTaps<Tap>)
       for (Index x = 0; first_tap_ && x < period_ * kLanes<T>; ++x)
         first_tap_[x] = first_tap[x % w_.n];

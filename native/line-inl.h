@@ -5,6 +5,30 @@
 
 namespace cenote::CENOTE_TARGET {
 
+// What of a vector from a position on lies in a row of length n.
+template <class T>
+inline Part part_in_row(Index position, Index n) {
+  return part_of(int(max(0, -position)), int(min(kLanes<T>, n - position)));
+}
+
+// The same for rows of length n that are joined: for each of the vectors of a period, and each of
+// its taps, the first of them `start` from it and the others `apart`; behind them the lanes for
+// which all taps lie in the row of their output.
+template <class T>
+inline void join_rows(Part* parts, Index period, Index n, Index taps, Index start, Index apart) {
+  for (Index v = 0; v < period; ++v, parts += taps + 1) {
+    parts[taps] = part_of(0, kLanes<T>);
+    for (Index k = 0; k < taps; ++k) {
+      parts[k] = 0;
+      for (Index lane = 0; lane < kLanes<T>; ++lane) {
+        const Index at = (v * kLanes<T> + lane) % n + start + k * apart;
+        if (at >= 0 && at < n) parts[k] |= Part(1) << lane;
+      }
+      parts[taps] &= parts[k];
+    }
+  }
+}
+
 // How a window slides along a row. Taps outside [low, high) lie outside the row for every output.
 template <class T>
 struct Sliding {
@@ -45,14 +69,8 @@ struct Sliding {
       for (Index k = 0; k < taps; ++k)
         for (Index half = 0; half < stride; ++half) {
           const Index at = start() + output(edge(e)) * stride + k * apart + half * kLanes<T>;
-          room[(e * taps + k) * stride + half] = part(at);
+          room[(e * taps + k) * stride + half] = part_in_row<T>(at, n);
         }
-  }
-
-  // What of a vector from a position on lies in the row.
-  Part part(Index at) const {
-    const Index low_lane = min(kLanes<T>, max(0, -at));
-    return part_of(int(low_lane), int(max(low_lane, min(kLanes<T>, n - at))));
   }
 };
 

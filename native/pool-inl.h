@@ -47,6 +47,18 @@ inline const Run* runs_along(const Geometry& g, int level, Arena& arena) {
   return runs;
 }
 
+// How many targets from `t` on, each `step` after the one before, do the same with sources that are
+// each `on` further on.
+inline Index alike(const Run* runs, Index t, Index end, Index step, Index on) {
+  Index times = 1;
+  for (; t + times * step < end; ++times) {
+    const Run &first = runs[t], &run = runs[t + times * step];
+    if (run.source != first.source + times * on || run.count != first.count || run.tap != first.tap)
+      break;
+  }
+  return times;
+}
+
 // What happens to the targets of axis 0 before they are stored: nothing.
 struct KeepAll {
   Keep operator()(Index, Index) const { return {}; }
@@ -461,15 +473,12 @@ class Reduction {
     return nan_;
   }
 
-  // The targets [t, result) do the same, each `step` sources after the one before.
+  // The targets [t, result) do the same, each `on` sources after the one before.
   template <class FinishFor>
-  Index like(int level, Index t, Index end, Index step, FinishFor finish_for) const {
-    const Run* runs = level_[level].runs;
+  Index like(int level, Index t, Index end, Index on, FinishFor finish_for) const {
+    const Index stop = t + alike(level_[level].runs, t, end, 1, on);
     Index last = t + 1;
-    while (last < end && runs[last].source == runs[t].source + (last - t) * step &&
-           runs[last].count == runs[t].count && runs[last].tap == runs[t].tap &&
-           finish_for.alike(t, last))
-      ++last;
+    while (last < stop && finish_for.alike(t, last)) ++last;
     return last;
   }
 

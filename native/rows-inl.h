@@ -352,23 +352,21 @@ inline typename M::Element fold_value(const typename M::Element* row, Index coun
     return all;
   }
   if constexpr (L >= 4 && kFloats<T>) {
-    if (count >= L) {
-      Vec<T> kept = load<Vec<T>>(row);
-      Watch<M, M::selects ? kWatching : kPlain> seen{kept};
-      const auto take = [&](Vec<T> next) {
-        seen(next);
-        kept = M::template combine<true>(kept, next);
-      };
-      Index x = L;
-      for (; x + L <= count; x += L) take(load<Vec<T>>(row + x));
-      // Of a selection some may count twice, which changes nothing; not so of a sum.
-      if (x < count)
-        take(M::selects ? load<Vec<T>>(row + count - L)
-                        : load_lanes<Vec<T>>(row + x, 0, int(count - x), Vec<T>{}));
-      const T all = halves<M>(kept, AllOf<T>{});
-      // A zero may have another sign than the first one of the row.
-      if (!M::selects || (!seen.found() && all != T(0))) return all;
-    }
+    Vec<T> kept = load<Vec<T>>(row);
+    Watch<M, M::selects ? kWatching : kPlain> seen{kept};
+    const auto take = [&](Vec<T> next) {
+      seen(next);
+      kept = M::template combine<true>(kept, next);
+    };
+    Index x = L;
+    for (; x + L <= count; x += L) take(load<Vec<T>>(row + x));
+    // Of a selection some may count twice, which changes nothing; not so of a sum.
+    if (x < count)
+      take(M::selects ? load<Vec<T>>(row + count - L)
+                      : load_lanes<Vec<T>>(row + x, 0, int(count - x), Vec<T>{}));
+    const T all = halves<M>(kept, AllOf<T>{});
+    // A zero may have another sign than the first one of the row.
+    if (!M::selects || (!seen.found() && all != T(0))) return all;
   }
   return fold<M>(row, count).value;
 }

@@ -49,7 +49,7 @@ class RowGradient {
     if (joins_) joined_ = arena.take<Part>(period * (across + 1));
     if (!runs_) return;
     for (Index phase = 0; phase < stride_; ++phase) runs_[phase] = all_readers(axis, phase);
-    for (Index v = 0; joins_ && v < period; ++v) join(v);
+    if (joins_) join_rows<T>(joined_, period, n, across, runs_[0].source, runs_[0].step);
     joined_stop_ = joined_ + (joins_ ? period * (across + 1) : 0);
   }
 
@@ -75,21 +75,6 @@ class RowGradient {
 
  private:
   static constexpr Index kMostParts = 2048;
-
-  // Which lanes of a vector's taps exist, and behind them those for which all do.
-  void join(Index v) {
-    const Run& run = runs_[0];
-    Part* parts = joined_ + v * (run.count + 1);
-    parts[run.count] = part_of(0, kLanes<T>);
-    for (Index j = 0; j < run.count; ++j) {
-      parts[j] = 0;
-      for (Index lane = 0; lane < kLanes<T>; ++lane) {
-        const Index o = (v * kLanes<T> + lane) % n_ + run.source + j * run.step;
-        if (o >= 0 && o < outputs_) parts[j] |= Part(1) << lane;
-      }
-      parts[run.count] &= parts[j];
-    }
-  }
 
   Run run(Index input) const {
     Run run = runs_[input % stride_];
@@ -142,8 +127,7 @@ class RowGradient {
     const Index first = run.source + x, last = first + (run.count - 1) * run.step;
     if (first >= 0 && last + kLanes<T> <= outputs_) return sum.at(x, nullptr);
     for (Index j = 0; j < run.count; ++j) {
-      const Index o = first + j * run.step, low = min(kLanes<T>, max(0, -o));
-      parts_[j] = part_of(int(low), int(max(low, min(kLanes<T>, outputs_ - o))));
+      parts_[j] = part_in_row<T>(first + j * run.step, outputs_);
     }
     return sum.at(x, parts_);
   }
@@ -271,22 +255,11 @@ class Gather {
     return CENOTE_TARGET::expand(list, count, runs_[level][i], pitch_[level], taps_inside_[level]);
   }
 
-  // How many targets from `t` on are read alike: those a step further on by sources one further on.
-  Index alike(int level, Index t, Index end, Index step) const {
-    const Run* runs = runs_[level];
-    Index times = 1;
-    for (; t + times * step < end; ++times) {
-      const Run &a = runs[t], &b = runs[t + times * step];
-      if (b.source != a.source + times || b.count != a.count || b.tap != a.tap) break;
-    }
-    return times;
-  }
-
   // The rows [begin, end) of inputs, in slices that `count` slices of outputs read.
   void rows(const Reader<T, Tap>* slices, Index count, Index begin, Index end, T* out) {
     const Index length = g_.n[last_] * g_.inner;
     for (Index t = begin, times; t < end; t += times, out += times * length) {
-      times = row_.joins() ? alike(last_ - 1, t, end, 1) : 1;
+      times = row_.joins() ? alike(runs_[last_ - 1], t, end, 1, 1) : 1;
       for (Index e = 0; e < count; ++e) reader_[e] = slices[e];
       row(expand(last_ - 1, t, reader_, count), 0, times * g_.n[last_], out);
     }
@@ -305,7 +278,7 @@ class Gather {
     const Index stride = g_.axis[last_].stride;
     for (Index phase = begin; phase < min(begin + stride, end); ++phase)
       for (Index i = phase, times; i < end; i += times * stride) {
-        times = alike(last_, i, end, stride);
+        times = alike(runs_[last_], i, end, stride, 1);
         for (Index e = 0; e < count; ++e) pixel_[e] = reader_[e];
         strip(expand(last_, i, pixel_, count), Again{times, g_.inner, stride * g_.inner},
               out + (i - begin) * g_.inner);
