@@ -208,7 +208,9 @@ inline bool lines(const Sliding<typename M::Element>& window,
                   const Operand<typename M::Element, Tap>* rows, Index many, const Again& again,
                   const Combination<M, Tap>& how, typename M::Element* out, Tap* taps,
                   Finish finish) {
-  if constexpr (M::selects && kFloats<typename M::Element>) {
+  if constexpr (M::selects && kFloats<typename M::Element> && !kCommon<M, Tap>) {
+    return lines_of<M, kAware>(window, rows, many, again, how, out, taps, finish);
+  } else if constexpr (M::selects && kFloats<typename M::Element>) {
     if (!lines_of<M, kWatching>(window, rows, many, again, how, out, taps, finish)) return false;
     if (window.stride == 1)
       lines_of<M, kAware, 1, 0, 0>(window, rows, many, again, how, out, taps, finish);

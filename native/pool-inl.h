@@ -170,19 +170,19 @@ class Reduction {
       innermost(source, begin, end, out, taps, finish_for(0, begin * g_.inner));
       return;
     }
-    if (g_.rank == 2 && (bands_ || blocks_)) {
-      if (bands_)
-        band(0, nullptr, begin, end, out, taps, finish_for);
-      else
-        block(0, nullptr, begin, end, out, taps, finish_for);
-      return;
+    if constexpr (kAtOnce) {
+      if (g_.rank == 2 && bands_) return void(band(0, nullptr, begin, end, out, taps, finish_for));
+      if (g_.rank == 2 && blocks_)
+        return void(block(0, nullptr, begin, end, out, taps, finish_for));
     }
     const Index slice = level_[0].target_slice;
     for (Index t = begin; t < end; ++t, out += slice, taps = advance(taps, slice)) {
-      if (direct_)
-        direct(t, out, taps, finish_for(t, 0));
-      else
-        step(0, nullptr, t, out, taps, finish_for(t, 0));
+      if constexpr (kAtOnce)
+        if (direct_) {
+          direct(t, out, taps, finish_for(t, 0));
+          continue;
+        }
+      step(0, nullptr, t, out, taps, finish_for(t, 0));
     }
   }
 
@@ -198,6 +198,9 @@ class Reduction {
     T* values;
     Tap* taps;
   };
+
+  // Whether slices need not be passed through a ring one after the other.
+  static constexpr bool kAtOnce = Way::forward && kCommon<M, Tap>;
 
   // Whether the innermost axis is done an output at a time, its inputs side by side: where a window
   // covers the row, or stands anywhere.
@@ -231,7 +234,7 @@ class Reduction {
   }
   // Whether all taps of a window are combined in registers, whole rows of windows at a time.
   static bool blocks(const Geometry& g) {
-    if (g.rank == 1 || !slides(g) || g.axis[g.rank - 1].stride != 2) return false;
+    if (!kAtOnce || g.rank == 1 || !slides(g) || g.axis[g.rank - 1].stride != 2) return false;
     const Axis &across = g.axis[g.rank - 1], &down = g.axis[g.rank - 2];
     return !M::weighted && across.kernel * down.kernel <= kMostInRegisters &&
            across.dilation == 1 && down.dilation == 1;
@@ -240,12 +243,13 @@ class Reduction {
   // Whether rows are reduced a band at a time before they are combined: short ones, of which the
   // combinations of many are one.
   static bool bands(const Geometry& g) {
-    return Way::forward && g.rank > 1 && !blocks(g) && !directly(g) &&
+    return kAtOnce && g.rank > 1 && !blocks(g) && !directly(g) &&
            slice_of(g, g.out, g.rank - 2) <= kLongestInBand;
   }
   // Whether a window has so many taps along an axis that they are not combined one after the other.
   static bool wide(const Axis& axis) {
-    return !kKeepsTaps<Tap> && !M::weighted && axis.dilation == 1 && axis.kernel >= kWide<M>;
+    return kAtOnce && !kKeepsTaps<Tap> && !M::weighted && axis.dilation == 1 &&
+           axis.kernel >= kWide<M>;
   }
   static bool tall(const Geometry& g) {
     return bands(g) && wide(g.axis[g.rank - 2]) && !g.starts[g.rank - 2];
@@ -323,7 +327,7 @@ class Reduction {
   // many they are at most: where that takes fewer loads than passing the slices through memory.
   Index direct_operands() const { return prepares() ? 0 : directly(g_); }
   static Index directly(const Geometry& g) {
-    if (!Way::forward || g.inner == 1 || g.rank == 1 || M::weighted || rows(g)) return 0;
+    if (!kAtOnce || g.inner == 1 || g.rank == 1 || M::weighted || rows(g)) return 0;
     Index together = 1, in_passes = 0;
     for (int l = g.rank - 1; l >= 0; --l) {
       const Index kernel = g.axis[l].kernel;
@@ -412,14 +416,16 @@ class Reduction {
     if (level == g_.rank - 1) return innermost(source, 0, targets, out, taps, Keep{});
     forget(level);
     bool nan = false;
-    if (level == g_.rank - 2 && blocks_)
-      return block(level, source, 0, targets, out, taps, KeepAll{});
-    if (level == g_.rank - 2 && bands_) {
-      for (Index t = 0, last; t < targets; t = last) {
-        last = min(targets, t + band_of(g_));
-        nan |= band(level, source, t, last, out + t * slice, advance(taps, t * slice), KeepAll{});
+    if constexpr (kAtOnce) {
+      if (level == g_.rank - 2 && blocks_)
+        return block(level, source, 0, targets, out, taps, KeepAll{});
+      if (level == g_.rank - 2 && bands_) {
+        for (Index t = 0, last; t < targets; t = last) {
+          last = min(targets, t + band_of(g_));
+          nan |= band(level, source, t, last, out + t * slice, advance(taps, t * slice), KeepAll{});
+        }
+        return nan;
       }
-      return nan;
     }
     for (Index t = 0; t < targets; ++t)
       nan |= step(level, source, t, out + t * slice, advance(taps, t * slice), Keep{});
@@ -557,7 +563,7 @@ class Reduction {
         return strip<M>(at.operand, at.hands, Again{1, 0, 0}, how, count, out, taps, finish);
       }
       if (slides_) {
-        if constexpr (!kKeepsTaps<Tap>)
+        if constexpr (kAtOnce && !kKeepsTaps<Tap>)
           if (wide_ && !wide_line_.line(source, begin * g_.inner, count, how_.fill, out, finish))
             return false;
         sliding_.plan(begin * g_.inner, count);

@@ -127,11 +127,18 @@ struct Again {
   Index times, from, to;
 };
 
-// Which kernels are compiled for their numbers of taps too: those that the networks of the
+// Which kernels get every way there is to be quick, and not the general one alone: elements of up to
+// four bytes that a network may hold, and tap numbers of one byte. The others would take as long to
+// compile as these.
+template <class M, class Tap>
+constexpr bool kCommon = sizeof(typename M::Element) <= 4 &&
+                         !std::is_same_v<typename M::Element, std::int32_t> &&
+                         (!kKeepsTaps<Tap> || std::is_same_v<Tap, std::uint8_t>);
+
+// Which of them are compiled for their numbers of taps too: those that the networks of the
 // benchmarks spend their time in. It would take minutes for all.
 template <class M, class Tap>
-constexpr bool kTuned = sizeof(typename M::Element) <= 4 && !M::weighted &&
-                        (!kKeepsTaps<Tap> || std::is_same_v<Tap, std::uint8_t>);
+constexpr bool kTuned = kCommon<M, Tap> && !M::weighted && kLanes<typename M::Element> > 1;
 
 // How elements are combined: with NaNs among them, without, or as if without, while it is watched
 // whether there is one.
@@ -264,7 +271,9 @@ inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count,
     });
     return false;
   }
-  if constexpr (M::selects && kFloats<T>) {
+  if constexpr (M::selects && kFloats<T> && !kCommon<M, Tap>) {
+    return strip_of<M, kAware>(operand, count, again, how, length, out, taps, finish);
+  } else if constexpr (M::selects && kFloats<T>) {
     if (how.plain)
       return strip_of<M, kPlain>(operand, count, again, how, length, out, taps, finish);
     if (!strip_of<M, kWatching>(operand, count, again, how, length, out, taps, finish))
