@@ -138,8 +138,8 @@ inline void write_keys(const void* from, void* to, Index count, const Conversion
   CENOTE_ROW(kBF16, BF16, kLaneF32, float, kPlain, kPlain)                  \
   CENOTE_ROW(kF16, F16, kLaneF32, float, kPlain, kPlain)                    \
   CENOTE_ROW(kI8, std::int8_t, kLaneI8, std::int8_t, kTurned, kTurned)      \
-  CENOTE_ROW(kU8, std::int8_t, kLaneI8, std::int8_t, kTurned, kTurned)      \
-  CENOTE_ROW(kBool, std::int8_t, kLaneI8, std::int8_t, kTurned, kTurned)    \
+  CENOTE_ROW(kU8, std::uint8_t, kLaneU8, std::uint8_t, kTurned, kTurned)    \
+  CENOTE_ROW(kBool, std::uint8_t, kLaneU8, std::uint8_t, kTurned, kTurned)  \
   CENOTE_ROW(kBool, std::uint8_t, kLaneI32, std::int32_t, kTurned, kTurned) \
   CENOTE_ROW(kI16, std::int16_t, kLaneI16, std::int16_t, kTurned, kTurned)  \
   CENOTE_ROW(kI8, std::int8_t, kLaneI32, std::int32_t, kTurned, kTurned)    \
@@ -147,6 +147,8 @@ inline void write_keys(const void* from, void* to, Index count, const Conversion
   CENOTE_ROW(kI16, std::int16_t, kLaneI32, std::int32_t, kTurned, kTurned)  \
   CENOTE_ROW(kI32, std::int32_t, kLaneI32, std::int32_t, kTurned, kTurned)  \
   CENOTE_ROW(kI64, Index, kLaneI64, Index, kTurned, kTurned)                \
+  CENOTE_ROW(kI8, std::int8_t, kLaneI16, std::int16_t, kPlain, kPlain)      \
+  CENOTE_ROW(kU8, std::uint8_t, kLaneI16, std::int16_t, kPlain, kPlain)     \
   CENOTE_ROW(kI8, std::int8_t, kLaneF32, float, kPlain, kPlain)             \
   CENOTE_ROW(kU8, std::uint8_t, kLaneF32, float, kPlain, kPlain)            \
   CENOTE_ROW(kI16, std::int16_t, kLaneF32, float, kPlain, kPlain)           \

@@ -106,7 +106,8 @@ inline bool lines_of(const Sliding<typename M::Element>& window,
   const bool streams = how.streams;
   const Tap* first_tap = how.first_tap;
   Watch<M, mode> seen;
-  const auto at = [=, &seen](Index x, Index moved, Index x_out, auto lanes, auto where) {
+  const auto at = [=, &seen](Index x, Index moved, Index x_out, auto lanes,
+                             auto where) CENOTE_INLINED {
     constexpr bool inside = std::is_same_v<decltype(where), Inside>;
     Watch<M, mode> watch;
     Vec<T> best = {};

@@ -68,10 +68,13 @@ struct KeepAll {
 // With one axis a unit is an element: what is worked on at once, so that scratch memory stays
 // small.
 constexpr Index kStretch = 4096;
-// With more, elements of the rows that are worked on at once: few, so that reading and writing take
+// With more, lanes of the rows that are worked on at once: few, so that reading and writing take
 // turns; and how many bands are kept before what is still needed moves to the front.
-constexpr Index kBand = 512, kBandsKept = 4;
-constexpr Index kLongestInBand = 1024;
+template <class T>
+constexpr Index kBand = 2048 / sizeof(T);
+constexpr Index kBandsKept = 4;
+template <class T>
+constexpr Index kLongestInBand = 2 * kBand<T>;
 
 template <class M, class Tap, class Way>
 class Reduction {
@@ -158,7 +161,7 @@ class Reduction {
   static Index at_once(const Geometry& g) {
     const Index slice = slice_of(g, Way::targets(g), 0), units = Way::targets(g)[0];
     if (g.rank == 1) return min(units, kStretch);
-    return g.rank == 2 && bands(g) ? band_of(g) : min(units, max(1, kBand / slice));
+    return g.rank == 2 && bands(g) ? band_of(g) : min(units, max(1, kBand<T> / slice));
   }
 
   // Targets [begin, end) of axis 0, no more than that.
@@ -244,7 +247,7 @@ class Reduction {
   // combinations of many are one.
   static bool bands(const Geometry& g) {
     return kAtOnce && g.rank > 1 && !blocks(g) && !directly(g) &&
-           slice_of(g, g.out, g.rank - 2) <= kLongestInBand;
+           slice_of(g, g.out, g.rank - 2) <= kLongestInBand<T>;
   }
   // Whether a window has so many taps along an axis that they are not combined one after the other.
   static bool wide(const Axis& axis) {
@@ -257,8 +260,8 @@ class Reduction {
   static Index band_of(const Geometry& g) {
     if (tall(g))  // what is made of a block serves all windows that it is the end of
       return min(g.out[g.rank - 2],
-                 max(2 * g.axis[g.rank - 2].kernel, 8 * kBand / slice_of(g, g.out, g.rank - 2)));
-    return min(g.out[g.rank - 2], max(1, kBand / slice_of(g, g.out, g.rank - 2)));
+                 max(2 * g.axis[g.rank - 2].kernel, 8 * kBand<T> / slice_of(g, g.out, g.rank - 2)));
+    return min(g.out[g.rank - 2], max(1, kBand<T> / slice_of(g, g.out, g.rank - 2)));
   }
   Index most_in_band() const {
     const int level = g_.rank - 2;
@@ -577,22 +580,23 @@ class Reduction {
     Combination<M, Tap> how = how_;
     how.may_be_empty = false;
     bool nan = false;
-    const Index level = g_.rank - 1, stride = Way::forward ? g_.axis[level].stride : 1;
-    for (Index t = begin, last; t < end; t = last) {
-      last = like(level, t, end, stride, KeepAll{});
-      at.operand[0] = {source, nullptr, 0, T(1)};
-      const Index count = expand(at.operand, 1, at.runs[t], g_.inner, 1);
-      if constexpr (M::weighted)
-        for (Index j = 0; j < count; ++j) at.operand[j].weight = at.weight[at.operand[j].tap];
-      const Index x = (t - begin) * g_.inner;
-      nan |= strip<M>(at.operand, count, pixels(last - t, stride), how, g_.inner, out + x,
-                      advance(taps, x), finish.from(x));
-    }
+    // Outputs that are neighbours read a stride apart; inputs a stride apart read neighbours.
+    const Index stride = g_.axis[g_.rank - 1].stride;
+    const Index step = Way::forward ? 1 : stride, on = Way::forward ? stride : 1;
+    for (Index phase = begin; phase < min(begin + step, end); ++phase)
+      for (Index t = phase, times; t < end; t += times * step) {
+        times = alike(at.runs, t, end, step, on);
+        at.operand[0] = {source, nullptr, 0, T(1)};
+        const Index count = expand(at.operand, 1, at.runs[t], g_.inner, 1);
+        if constexpr (M::weighted)
+          for (Index j = 0; j < count; ++j) at.operand[j].weight = at.weight[at.operand[j].tap];
+        const Index x = (t - begin) * g_.inner;
+        const Again again = {times, on * g_.inner, step * g_.inner};
+        nan |= strip<M>(at.operand, count, again, how, g_.inner, out + x, advance(taps, x),
+                        finish.from(x));
+      }
     return nan;
   }
-
-  // So many pixels of outputs that read their taps alike.
-  Again pixels(Index count, Index stride) const { return {count, stride * g_.inner, g_.inner}; }
 
   template <class Finish>
   bool fold_all(const T* source, Index begin, Index end, T* out, Tap* taps, Finish finish) {
@@ -628,14 +632,15 @@ class Reduction {
       for (int l = 0; l < last_level; ++l)
         count = expand(direct_, count, level_[l].runs[target[l]], level_[l].source_slice,
                        level_[l].taps_inside);
-      for (Index o = 0, last; o < pixels_in_row; o = last) {
-        last = like(last_level, o, pixels_in_row, stride, KeepAll{});
+      for (Index o = 0, times; o < pixels_in_row; o += times) {
+        times = alike(level_[last_level].runs, o, pixels_in_row, 1, stride);
         Operand<T, Tap>* list = direct_ + direct_rows_;
         for (Index e = 0; e < count; ++e) list[e] = direct_[e];
         const Index taps_in_all = expand(list, count, level_[last_level].runs[o], g_.inner, 1);
-        strip<M>(list, taps_in_all, pixels(last - o, stride), how, g_.inner, out + x,
-                 advance(taps, x), finish.from(x));
-        x += (last - o) * g_.inner;
+        const Again again = {times, stride * g_.inner, g_.inner};
+        strip<M>(list, taps_in_all, again, how, g_.inner, out + x, advance(taps, x),
+                 finish.from(x));
+        x += times * g_.inner;
       }
       for (int l = last_level - 1; l > 0 && ++target[l] == Way::targets(g_)[l]; --l) target[l] = 0;
     }

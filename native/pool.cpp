@@ -24,6 +24,7 @@ constexpr Index kElementBytes[] = {4, 8, 2, 2, 1, 1, 2, 4, 8, 1};
 constexpr Index kGreatest[] = {0, 0, 0, 0, 128, 255, 32768, 0, 0, 1};
 // Up to here floats hold every integer, every half and which of two quotients is nearer.
 constexpr Index kExactInFloat = Index(1) << 22;
+constexpr Index kGreatestI16 = 0x7fff;
 
 Index product(const Index* sizes, int from, int to) {
   Index all = 1;
@@ -44,9 +45,10 @@ Lane select_lane(Type type, bool keep) {
     case kF64:
       return kLaneF64;
     case kI8:
+      return keep ? kLaneI32 : kLaneI8;
     case kU8:
     case kBool:
-      return keep ? kLaneI32 : kLaneI8;
+      return keep ? kLaneI32 : kLaneU8;
     case kI16:
       return keep ? kLaneI32 : kLaneI16;
     case kI32:
@@ -58,24 +60,19 @@ Lane select_lane(Type type, bool keep) {
   }
 }
 
-// The bits to turn over so that the greatest lane is the element to select. Turning all of them
-// reverses the order; turning the highest makes unsigned numbers signed ones.
-Index turned_bits(Type type, Lane lane, Select what) {
-  const Index all = what == kMin ? -1 : 0;
-  return (type == kU8 || type == kBool) && lane == kLaneI8 ? all ^ 0x80 : all;
-}
+// The bits to turn over so that the greatest lane is the element to select: all of them, if that is
+// the least.
+Index turned_bits(Select what) { return what == kMin ? -1 : 0; }
 
 // The element that any other beats, turned so.
-Index least_lane(Type type, Lane lane, Select what) {
-  const Index mask = turned_bits(type, lane, what);
+Index least_lane(Type type, Select what) {
+  const Index mask = turned_bits(what);
   switch (type) {
     case kI8:
       return (what == kMax ? -128 : 127) ^ mask;
     case kU8:
-    case kBool: {
-      const Index turned = (what == kMax ? 0 : type == kU8 ? 255 : 1) ^ mask;
-      return lane == kLaneI8 ? Index(std::int8_t(turned)) : turned;
-    }
+    case kBool:
+      return (what == kMax ? 0 : type == kU8 ? 255 : 1) ^ mask;
     case kI16:
       return (what == kMax ? -32768 : 32767) ^ mask;
     case kI32:
@@ -140,8 +137,11 @@ Pool::Pool(std::vector<Axis> window, std::vector<Spans> spans, std::vector<Index
   }
   const bool small = kGreatest[type] > 0 && taps <= kExactInFloat / kGreatest[type] &&
                      std::abs(linear_->override.value_or(0)) <= kExactInFloat;
+  const bool bytes = (type == kI8 || type == kU8) && taps <= kGreatestI16 / kGreatest[type] &&
+                     std::abs(linear_->override.value_or(0)) <= kGreatestI16;
   lane_ = type == kF64 || linear_->map != kPlain ? kLaneF64
           : linear_->wide && integral(type)      ? kLaneI64
+          : bytes                                ? kLaneI16
           : !integral(type) || small             ? kLaneF32
                                                  : kLaneI64;
   set_divisors();
@@ -199,6 +199,7 @@ void Pool::set_divisors() {
   };
   if (lane_ == kLaneF32) spread(f32_.slice_divisor);
   if (lane_ == kLaneF64) spread(f64_.slice_divisor);
+  if (lane_ == kLaneI16) spread(i16_.slice_divisor);
   if (lane_ == kLaneI64) spread(i64_.slice_divisor);
 }
 
@@ -232,6 +233,7 @@ Task Pool::task() const {
     task.conversion.p = linear_->p, task.conversion.floor = linear_->floor;
     if (lane_ == kLaneF32) point(f32_);
     if (lane_ == kLaneF64) point(f64_);
+    if (lane_ == kLaneI16) point(i16_);
     if (lane_ == kLaneI64) point(i64_);
   }
   return task;
@@ -277,8 +279,9 @@ bool Pool::gathers() const {
 // Which rows are converted on their way in and out. Turning no bits over is no work where elements
 // are lanes.
 void Pool::convert(Task& t, const Kernels& kernels, Lane lane, Map in, Map out) const {
-  constexpr Type kElementOf[] = {kF32, kF64, kI8, kI16, kI32, kI64};
-  const bool nothing = kElementOf[lane] == type_ && in == kTurned && t.conversion.mask == 0;
+  constexpr Type kElementOf[] = {kF32, kF64, kI8, kU8, kI16, kI32, kI64};
+  const Type element = type_ == kBool ? kU8 : type_;
+  const bool nothing = kElementOf[lane] == element && in == kTurned && t.conversion.mask == 0;
   if (nothing) return;
   t.read = kernels.read(type_, lane, in);
   t.write = kernels.write(lane, type_, out);
@@ -330,8 +333,8 @@ void Pool::select(const How& how, Select what, Index outer, const void* in, void
   write_to(t, out, bytes(outer), outputs(outer));
   const Lane lane = select_lane(type_, taps != nullptr);
   if (integral(type_)) {
-    t.conversion.mask = turned_bits(type_, lane, what);
-    t.identity = least_lane(type_, lane, what);
+    t.conversion.mask = turned_bits(what);
+    t.identity = least_lane(type_, what);
     what = kMax;
     convert(t, how.kernels, lane, kTurned, kTurned);
   } else {

@@ -96,6 +96,7 @@ class Pool {
   };
   InLanes<float> f32_;
   InLanes<double> f64_;
+  InLanes<std::int16_t> i16_;
   InLanes<Index> i64_;
 };
 

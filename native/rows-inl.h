@@ -95,6 +95,17 @@ struct Divide {
     }
     return 0;
   }
+  // Quotients of numbers of 16 bits are exact enough in floats: none that is no integer, or half of
+  // one, comes so near to one that it is taken for it.
+  template <class Lanes, class By>
+  void shares(T* s, Lanes lanes, By by) const {
+    constexpr float kToInteger = 12582912.0f;  // 1.5*2^23: the sum has no bits below 1
+    if (half_even)
+      for (int lane = 0; lane < lanes; ++lane)
+        s[lane] = T(std::int32_t(float(s[lane]) / by(lane) + kToInteger - kToInteger));
+    else
+      for (int lane = 0; lane < lanes; ++lane) s[lane] = T(std::int32_t(float(s[lane]) / by(lane)));
+  }
   template <class Lanes>
   Vec<T> operator()(Vec<T> v, Index x, Lanes lanes) const {
     const Vec<T> by = broadcast<Vec<T>>(all);
@@ -102,6 +113,15 @@ struct Divide {
       v += T(0);  // a sum of negative zeros alone is +0, as if it had started from 0
       if (each) return v / (by * load_first<T>(each + x, lanes));
       return times != 0 ? v * times : v / by;
+    } else if constexpr (sizeof(T) == 2) {
+      alignas(sizeof v) T s[kLanes<T>];
+      store(s, v);
+      if (each)
+        shares(s, lanes,
+               [all = float(all), by = each + x](int lane) { return all * float(by[lane]); });
+      else
+        shares(s, lanes, [by = float(all)](int) { return by; });
+      return load<Vec<T>>(s);
     } else {
       for (int lane = 0; lane < lanes; ++lane)
         v[lane] = quotient<T>(v[lane], each ? T(all * each[x + lane]) : all, half_even);
@@ -127,13 +147,33 @@ struct Again {
   Index times, from, to;
 };
 
-// Which kernels get every way there is to be quick, and not the general one alone: elements of up to
-// four bytes that a network may hold, and tap numbers of one byte. The others would take as long to
-// compile as these.
+// Calls at(moved, x_out, x, lanes) for all of [0, length), as often as is said; what is read lies
+// `moved` further on then, and what is written `x_out`. Not by way of a function that takes a
+// smaller one by value: what that one holds would be written anew each time, and read before it is
+// there.
+template <class T, class At>
+CENOTE_INLINE void sweep_again(const Again& again, Index length, const At& at) {
+  Index times = again.times;
+  const Index from = again.from, to = again.to;
+  if (from == to) {  // one after the other: one that is longer
+    length += (times - 1) * to;
+    times = 1;
+  }
+  for (Index r = 0, moved = 0, x_out = 0; r < times; ++r) {
+    Index x = 0;
+    for (; x + kLanes<T> <= length; x += kLanes<T>) at(moved, x_out, x, AllLanes<T>{});
+    if (x < length) at(moved, x_out, x, int(length - x));
+    moved += from, x_out += to;
+  }
+}
+
+// Which kernels get every way there is to be quick, and not the general one alone: elements of up
+// to four bytes that a network may hold, and tap numbers of one byte. The others would take as long
+// to compile as these.
 template <class M, class Tap>
-constexpr bool kCommon = sizeof(typename M::Element) <= 4 &&
-                         !std::is_same_v<typename M::Element, std::int32_t> &&
-                         (!kKeepsTaps<Tap> || std::is_same_v<Tap, std::uint8_t>);
+constexpr bool kCommon =
+    sizeof(typename M::Element) <= 4 && !std::is_same_v<typename M::Element, std::int32_t> &&
+    (!kKeepsTaps<Tap> || std::is_same_v<Tap, std::uint8_t>);
 
 // Which of them are compiled for their numbers of taps too: those that the networks of the
 // benchmarks spend their time in. It would take minutes for all.
@@ -192,7 +232,7 @@ inline bool strip_of(const Operand<typename M::Element, Tap>* operands, Index ma
   const Index count = some ? some : many;
   const Combination<M, Tap> with = how;
   Watch<M, mode> seen;
-  const auto at = [=, &seen](Index moved, Index x_out, Index x, auto lanes) {
+  const auto at = [=, &seen](Index moved, Index x_out, Index x, auto lanes) CENOTE_INLINED {
     const auto values_of = [=](const Operand<T, Tap>& from) {
       const Vec<T> values = load_first<T>(from.values + moved + x, lanes);
       if constexpr (M::weighted)
@@ -234,13 +274,7 @@ inline bool strip_of(const Operand<typename M::Element, Tap>* operands, Index ma
     store_past<T>(out + x_out + x, lanes, finish(kept, x_out + x, lanes), with.streams);
     seen(watch);
   };
-  const Again more = again;
-  if (more.times == 1 || more.from == more.to) {  // one after the other: one that is longer
-    sweep<T>(length + (more.times - 1) * more.to, [=](Index x, auto lanes) { at(0, 0, x, lanes); });
-    return seen.found();
-  }
-  for (Index r = 0; r < more.times; ++r)
-    sweep<T>(length, [=](Index x, auto lanes) { at(r * more.from, r * more.to, x, lanes); });
+  sweep_again<T>(again, length, at);
   return seen.found();
 }
 
@@ -264,7 +298,8 @@ inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count,
                   Finish finish) {
   using T = typename M::Element;
   if (count == 0) {
-    sweep<T>(length + (again.times - 1) * again.to, [=](Index x, auto lanes) {
+    sweep_again<T>(again, length, [=](Index, Index x_out, Index x, auto lanes) {
+      x += x_out;
       store_first<T>(out + x, lanes, finish(broadcast<Vec<T>>(how.fill), x, lanes));
       if constexpr (kKeepsTaps<Tap>)
         store_taps<T>(taps + x, lanes, broadcast<TapVec<T>>(kNoTap<Tap>));
@@ -342,6 +377,10 @@ inline typename M::Element halves(V v, Sequence<lane...>) {
     v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 4)...));
   if constexpr (n >= 16)
     v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 8)...));
+  if constexpr (n >= 32)
+    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 16)...));
+  if constexpr (n >= 64)
+    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 32)...));
   return v[0];
 }
 
@@ -360,9 +399,9 @@ inline typename M::Element fold_value(const typename M::Element* row, Index coun
     }
     return all;
   }
-  if constexpr (L >= 4 && kFloats<T>) {
+  if constexpr (L >= 4 && kCommon<M, void>) {
     Vec<T> kept = load<Vec<T>>(row);
-    Watch<M, M::selects ? kWatching : kPlain> seen{kept};
+    Watch<M, M::selects && kFloats<T> ? kWatching : kPlain> seen{kept};
     const auto take = [&](Vec<T> next) {
       seen(next);
       kept = M::template combine<true>(kept, next);
@@ -375,7 +414,7 @@ inline typename M::Element fold_value(const typename M::Element* row, Index coun
                       : load_lanes<Vec<T>>(row + x, 0, int(count - x), Vec<T>{}));
     const T all = halves<M>(kept, AllOf<T>{});
     // A zero may have another sign than the first one of the row.
-    if (!M::selects || (!seen.found() && all != T(0))) return all;
+    if (!M::selects || !kFloats<T> || (!seen.found() && all != T(0))) return all;
   }
   return fold<M>(row, count).value;
 }

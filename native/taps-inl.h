@@ -304,7 +304,7 @@ class Gather {
     for (int j = 0; j < some; ++j) tap[j] = Tap(pixel_[j].tap);
     const Reader<T, Tap>* reader = pixel_;
     const bool streams = streams_;
-    const auto at = [=](Index moved, Index x_out, Index x, auto lanes) {
+    const auto at = [=](Index moved, Index x_out, Index x, auto lanes) CENOTE_INLINED {
       Vec<T> total = {};
       for (Index j = 0; j < count; ++j) {
         const T* gradient = (some ? gradients[j] : reader[j].gradient) + moved + x;
@@ -317,11 +317,7 @@ class Gather {
       }
       store_past<T>(out + x_out + x, lanes, total, streams);
     };
-    if (again.times == 1 || again.from == again.to)
-      return sweep<T>(g_.inner + (again.times - 1) * again.to,
-                      [=](Index x, auto lanes) { at(0, 0, x, lanes); });
-    for (Index r = 0; r < again.times; ++r)
-      sweep<T>(g_.inner, [=](Index x, auto lanes) { at(r * again.from, r * again.to, x, lanes); });
+    sweep_again<T>(again, g_.inner, at);
   }
 
   const Geometry& g_;

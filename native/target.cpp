@@ -77,7 +77,7 @@ template <class T, class Tap>
 Index gather(const Task& task, Index begin, Index end, char* scratch) {
   const Geometry& g = task.geometry;
   const Index slice = slice_of(g, g.n, 0), out_slice = slice_of(g, g.out, 0);
-  const Index band = min(g.n[0], g.rank == 1 ? kStretch : max(1, kBand / slice));
+  const Index band = min(g.n[0], g.rank == 1 ? kStretch : max(1, kBand<T> / slice));
   const Index readers = min(g.out[0], (band + extent(g.axis[0])) / g.axis[0].stride + 2);
   Arena arena(scratch);
   const bool straight = streams_vectors<T>(task, slice);

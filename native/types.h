@@ -33,12 +33,12 @@ struct Geometry {
 
 // Elements in memory, and the lanes in which they are computed.
 enum Type { kF32, kF64, kBF16, kF16, kI8, kU8, kI16, kI32, kI64, kBool, kTypes };
-enum Lane { kLaneF32, kLaneF64, kLaneI8, kLaneI16, kLaneI32, kLaneI64, kLaneTypes };
+enum Lane { kLaneF32, kLaneF64, kLaneI8, kLaneU8, kLaneI16, kLaneI32, kLaneI64, kLaneTypes };
 
 // What else happens to an element on its way into lanes, or out of them.
 enum Map {
   kPlain,     // in: the value; out: the value, integers truncated
-  kTurned,    // integers: all bits of `mask` turned over, which reverses or shifts their order
+  kTurned,    // integers: all bits of `mask` turned over: with all of them their order is reversed
   kHalfEven,  // out: rounded to the nearest integer, halves to the even one
   kAbs,       // in: |x|
   kSquare,    // in: x*x

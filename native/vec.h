@@ -10,7 +10,8 @@
 #include "window.h"
 
 // What stands in the middle of a loop; the compiler counts instructions and would rather call it.
-#define CENOTE_INLINE inline __attribute__((always_inline))
+#define CENOTE_INLINED __attribute__((always_inline))
+#define CENOTE_INLINE inline CENOTE_INLINED
 
 // CENOTE_VECTOR_BYTES comes with the target; 0 means one lane, that is plain scalar code.
 namespace cenote::CENOTE_TARGET {
