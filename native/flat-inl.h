@@ -73,37 +73,19 @@ class Flat {
         if constexpr (!whole) here &= part_of(0, lanes);
         return load_part(source + x + k * apart, here, fill);
       };
-      const auto combine = [=, &seen](auto load_tap) {
-        const auto values_of = [=](Index k) {
+      const auto combine = [=, &seen](auto load_tap) CENOTE_INLINED {
+        Watch<M, mode> watch;
+        Best<T> best = best_of<M, mode, Tap>(across, low, watch, [=](Index k) CENOTE_INLINED {
           if constexpr (M::weighted)
             return load_tap(k) * weight[k];
           else
             return load_tap(k);
-        };
-        Vec<T> kept = values_of(0);
-        Watch<M, mode> watch{kept};
+        });
         if constexpr (kKeepsTaps<Tap>) {
-          TapVec<T> tap = broadcast<TapVec<T>>(Tap(low));
-          for (Index k = 1; k < across; ++k) {
-            const Vec<T> next = values_of(k);
-            const auto taken = M::template takes<mode != kAware>(next, kept);
-            watch(next);
-            kept = taken ? next : kept;
-            tap = taken ? broadcast<TapVec<T>>(Tap(low + k)) : tap;
-          }
-          if (first) {
-            const TapVec<T> least_here = load_taps<T>(least);
-            tap = tap < least_here ? least_here : tap;
-          }
-          store_taps<T>(taps + x, lanes, tap);
-        } else {
-          for (Index k = 1; k < across; ++k) {
-            const Vec<T> next = values_of(k);
-            watch(next);
-            kept = M::template combine<mode != kAware>(kept, next);
-          }
+          if (first) best.tap = no_less(best.tap, load_taps<T>(least));
+          store_taps<T>(taps + x, lanes, best.tap);
         }
-        store_first<T>(out + x, lanes, kept);
+        store_first<T>(out + x, lanes, best.value);
         seen(watch);
       };
       if (whole && is_whole<T>(part[across]))

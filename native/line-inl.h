@@ -89,6 +89,56 @@ struct AtEdge {
   const Part* parts;
 };
 
+// The taps of a vector of outputs in one row, combined in their order.
+// `some` is their number where the compiler knows it, else 0: then two of stride 2 are read at
+// once.
+template <class M, Mode mode, int stride, int some, class Tap>
+struct RowOfTaps {
+  using T = typename M::Element;
+  const Sliding<T>& w;
+  Index across, start;
+  T fill;
+  const Tap* first_tap;
+
+  template <class Lanes, class Where>
+  CENOTE_INLINE Best<T> at(const T* row, Index x, Lanes lanes, Where where,
+                           Watch<M, mode>& watch) const {
+    constexpr bool inside = std::is_same_v<Where, Inside>;
+    const auto half_of = [&](Index k, Index half) CENOTE_INLINED {
+      const Index position = start + x * stride + k * w.apart + half * kLanes<T>;
+      if constexpr (inside)
+        return load<Vec<T>>(row + position);
+      else if (where.parts)
+        return load_part(row + position, where.parts[k * stride + half], broadcast<Vec<T>>(fill));
+      else
+        return fetch(row, w.n, position, fill);
+    };
+    Best<T> best = best_of<M, mode, Tap>(across, w.low, watch, [&](Index k) CENOTE_INLINED {
+      const Index pair = some && stride == 2 ? k / 2 * 2 : k;
+      Vec<T> values = half_of(pair, 0);
+      if constexpr (stride == 2)
+        values = k > pair ? odd_lanes(values, half_of(pair, 1), AllOf<T>{})
+                          : even_lanes(values, half_of(pair, 1), AllOf<T>{});
+      if constexpr (M::weighted) values *= w.weight[w.low + k];
+      return values;
+    });
+    if constexpr (kKeepsTaps<Tap> && !inside)
+      if (first_tap) best.tap = no_less(best.tap, load_taps<T>(first_tap + x, 0, lanes));
+    return best;
+  }
+};
+
+// Calls at(x, lanes, where) for all the vectors of outputs that a plan holds.
+template <class T, class At>
+CENOTE_INLINE void sweep_line(const Sliding<T>& w, Index across, const At& at) {
+  for (Index v = w.first; v < w.last; ++v) at(w.output(v), AllLanes<T>{}, Inside{});
+  if (w.count < kLanes<T>) return at(0, int(w.count), AtEdge{w.parts});
+  for (Index e = 0; e < w.edges(); ++e) {
+    const AtEdge where{w.parts ? w.parts + e * across * w.stride : nullptr};
+    at(w.output(w.edge(e)), AllLanes<T>{}, where);
+  }
+}
+
 // Combines, for the outputs that a plan holds, the taps of `many` rows, and of those further on.
 // `some` and `deep` are the numbers of taps and of rows where the compiler knows them, else 0.
 // Returns whether a NaN was seen.
@@ -101,86 +151,68 @@ inline bool lines_of(const Sliding<typename M::Element>& window,
   const Sliding<T> w = window;
   const Operands<T, Tap, deep> rows(operands);
   const Index across = some ? some : w.high - w.low, down = deep ? deep : many;
-  const Index start = w.start();
-  const T fill = how.fill;
+  const RowOfTaps<M, mode, stride, some, Tap> row{w, across, w.start(), how.fill, how.first_tap};
   const bool streams = how.streams;
-  const Tap* first_tap = how.first_tap;
-  Watch<M, mode> seen;
-  const auto at = [=, &seen](Index x, Index moved, Index x_out, auto lanes,
-                             auto where) CENOTE_INLINED {
-    constexpr bool inside = std::is_same_v<decltype(where), Inside>;
-    Watch<M, mode> watch;
-    Vec<T> best = {};
-    TapVec<T> best_tap = {};
-    for (Index j = 0; j < down; ++j) {
-      const T* row = rows[j].values + moved;
-      const auto half_of = [=](Index k, Index half) {
-        const Index position = start + x * stride + k * w.apart + half * kLanes<T>;
-        if constexpr (inside)
-          return load<Vec<T>>(row + position);
-        else if (where.parts)
-          return load_part(row + position, where.parts[k * stride + half], broadcast<Vec<T>>(fill));
-        else
-          return fetch(row, w.n, position, fill);
-      };
-      const auto values_of = [=](Index k) {
-        Vec<T> values = half_of(k, 0);
-        if constexpr (stride == 2) values = even_lanes(values, half_of(k, 1), AllOf<T>{});
-        if constexpr (M::weighted) values *= w.weight[w.low + k];
-        return values;
-      };
-      Vec<T> kept = values_of(0);
-      if (j == 0)
-        watch.sum = kept;
-      else
-        watch(kept);
-      if constexpr (kKeepsTaps<Tap>) {
-        TapVec<T> tap = broadcast<TapVec<T>>(Tap(w.low));
-        for (Index k = 1; k < across; ++k) {
-          const Vec<T> next = values_of(k);
-          const auto taken = M::template takes<mode != kAware>(next, kept);
-          watch(next);
-          kept = taken ? next : kept;
-          tap = taken ? broadcast<TapVec<T>>(Tap(w.low + k)) : tap;
-        }
-        if (!inside && first_tap) {
-          const TapVec<T> first = load_taps<T>(first_tap + x, 0, lanes);
-          tap = tap < first ? first : tap;
-        }
-        if (deep != 1) tap += broadcast<TapVec<T>>(Tap(rows[j].tap));
-        if (j == 0) {
-          best = kept, best_tap = tap;
-          continue;
-        }
-        const auto taken = M::template takes<mode != kAware>(kept, best);
-        best = taken ? kept : best;
-        best_tap = taken ? tap : best_tap;
-      } else {
-        for (Index k = 1; k < across; ++k) {
-          const Vec<T> next = values_of(k);
-          watch(next);
-          kept = M::template combine<mode != kAware>(kept, next);
-        }
-        best = j == 0 ? kept : M::template combine<mode != kAware>(best, kept);
-      }
-    }
-    if constexpr (kKeepsTaps<Tap>) store_taps<T>(taps + x_out + x, lanes, best_tap);
-    store_past<T>(out + x_out + x, lanes, finish(best, x, lanes), streams);
-    seen(watch);
-  };
   const Again more = again;
+  Watch<M, mode> seen;
   for (Index r = 0; r < more.times; ++r) {
     const Index moved = r * more.from, x_out = r * more.to;
-    for (Index v = w.first; v < w.last; ++v) at(w.output(v), moved, x_out, AllLanes<T>{}, Inside{});
-    if (w.count < kLanes<T>) {
-      at(0, moved, x_out, int(w.count), AtEdge{w.parts});
-      continue;
-    }
-    for (Index e = 0; e < w.edges(); ++e) {
-      const AtEdge where{w.parts ? w.parts + e * across * stride : nullptr};
-      at(w.output(w.edge(e)), moved, x_out, AllLanes<T>{}, where);
-    }
+    sweep_line(w, across, [&](Index x, auto lanes, auto where) CENOTE_INLINED {
+      Watch<M, mode> watch;
+      Best<T> best = row.at(rows[0].values + moved, x, lanes, where, watch);
+      if constexpr (kKeepsTaps<Tap>)
+        if (deep != 1) best.tap += broadcast<TapVec<T>>(Tap(rows[0].tap));
+      for (Index j = 1; j < down; ++j) {
+        Best<T> next = row.at(rows[j].values + moved, x, lanes, where, watch);
+        if constexpr (kKeepsTaps<Tap>) next.tap += broadcast<TapVec<T>>(Tap(rows[j].tap));
+        take<M, mode, Tap>(best, next);
+      }
+      if constexpr (kKeepsTaps<Tap>) store_taps<T>(taps + x_out + x, lanes, best.tap);
+      store_past<T>(out + x_out + x, lanes, finish(best.value, x, lanes), streams);
+      seen(watch);
+    });
   }
+  return seen.found();
+}
+
+// The same for windows of `some` by `some` taps: a vector of outputs walks down the rows, of which
+// each is combined once; those that the next window shares stay in registers.
+template <class M, Mode mode, int stride, int some, class Tap, class Finish>
+inline bool walk_of(const Sliding<typename M::Element>& window, const typename M::Element* source,
+                    Index pitch, const Again& again, const Combination<M, Tap>& how,
+                    typename M::Element* out, Tap* taps, Finish finish) {
+  using T = typename M::Element;
+  constexpr int shared = some - stride;
+  const Sliding<T> w = window;
+  const RowOfTaps<M, mode, stride, some, Tap> row{w, some, w.start(), how.fill, how.first_tap};
+  const bool streams = how.streams;
+  const Again more = again;
+  Watch<M, mode> seen;
+  // What is walked over next is read in its own order meanwhile.
+  const T* ahead = source + (more.times * stride + shared) * pitch;
+  sweep_line(w, some, [&](Index x, auto lanes, auto where) CENOTE_INLINED {
+    Watch<M, mode> watch;
+    const T* from = source;
+    Best<T> held[some];
+    for (int j = stride; j < some; ++j, from += pitch)
+      held[j] = row.at(from, x, lanes, where, watch);
+    for (Index r = 0, x_out = x; r < more.times; ++r, x_out += more.to) {
+      for (int line = 0; line < stride * stride; ++line, ahead += kLanes<T>)
+        __builtin_prefetch(ahead);
+      for (int j = 0; j < shared; ++j) held[j] = held[j + stride];
+      for (int j = shared; j < some; ++j, from += pitch)
+        held[j] = row.at(from, x, lanes, where, watch);
+      Best<T> best = held[0];
+      for (int j = 1; j < some; ++j) {
+        Best<T> next = held[j];
+        if constexpr (kKeepsTaps<Tap>) next.tap += broadcast<TapVec<T>>(Tap(j * some));
+        take<M, mode, Tap>(best, next);
+      }
+      if constexpr (kKeepsTaps<Tap>) store_taps<T>(taps + x_out, lanes, best.tap);
+      store_past<T>(out + x_out, lanes, finish(best.value, x, lanes), streams);
+    }
+    seen(watch);
+  });
   return seen.found();
 }
 
@@ -190,13 +222,22 @@ inline bool lines_of(const Sliding<typename M::Element>& window,
                      const Combination<M, Tap>& how, typename M::Element* out, Tap* taps,
                      Finish finish) {
   if constexpr (kTuned<M, Tap>) {
+    using T = typename M::Element;
     const Index some = window.high - window.low;
+    const Index pitch = many > 1 ? rows[1].values - rows[0].values : 0;
+    if (some == many && window.low == 0 && window.stride * pitch == again.from) {
+      const T* source = rows[0].values;
+      if (window.stride == 1 && some == 3)
+        return walk_of<M, mode, 1, 3>(window, source, pitch, again, how, out, taps, finish);
+      if (window.stride == 1 && some == 5)
+        return walk_of<M, mode, 1, 5>(window, source, pitch, again, how, out, taps, finish);
+      if (window.stride == 2 && some == 3)
+        return walk_of<M, mode, 2, 3>(window, source, pitch, again, how, out, taps, finish);
+    }
     if (window.stride == 1 && some == 3 && many == 1)
       return lines_of<M, mode, 1, 3, 1>(window, rows, 1, again, how, out, taps, finish);
-    if (window.stride == 2 && some == 2 && many == 2)
+    if (window.stride == 2 && window.apart == 1 && some == 2 && many == 2)
       return lines_of<M, mode, 2, 2, 2>(window, rows, 2, again, how, out, taps, finish);
-    if (window.stride == 2 && some == 3 && many == 3)
-      return lines_of<M, mode, 2, 3, 3>(window, rows, 3, again, how, out, taps, finish);
   }
   if (window.stride == 1)
     return lines_of<M, mode, 1, 0, 0>(window, rows, many, again, how, out, taps, finish);

@@ -161,7 +161,9 @@ class Reduction {
   static Index at_once(const Geometry& g) {
     const Index slice = slice_of(g, Way::targets(g), 0), units = Way::targets(g)[0];
     if (g.rank == 1) return min(units, kStretch);
-    return g.rank == 2 && bands(g) ? band_of(g) : min(units, max(1, kBand<T> / slice));
+    if (g.rank == 2 && bands(g)) return band_of(g);
+    const Index least = g.rank == 2 && blocks(g) && g.axis[0].stride == 1 ? rows_at_once(g) : 1;
+    return min(units, max(least, kBand<T> / slice));
   }
 
   // Targets [begin, end) of axis 0, no more than that.
@@ -237,12 +239,17 @@ class Reduction {
   }
   // Whether all taps of a window are combined in registers, whole rows of windows at a time.
   static bool blocks(const Geometry& g) {
-    if (!kAtOnce || g.rank == 1 || !slides(g) || g.axis[g.rank - 1].stride != 2) return false;
+    if (!kTuned<M, Tap> || !Way::forward || g.rank == 1 || !slides(g)) return false;
     const Axis &across = g.axis[g.rank - 1], &down = g.axis[g.rank - 2];
-    return !M::weighted && across.kernel * down.kernel <= kMostInRegisters &&
-           across.dilation == 1 && down.dilation == 1;
+    if (across.dilation > 1 || down.dilation > 1) return false;
+    if (across.stride == 2) return across.kernel * down.kernel <= kMostInRegisters;
+    return down.stride == 1 && across.kernel == down.kernel &&
+           (across.kernel == 3 || across.kernel == 5) &&
+           2 * slice_of(g, g.out, g.rank - 2) >= 3 * kLanes<T>;  // few lanes of others are in vain
   }
   static constexpr Index kMostInRegisters = 9;
+  // So many rows a vector of outputs walks down; more would not stay in the first cache.
+  static Index rows_at_once(const Geometry& g) { return 4 * g.axis[g.rank - 2].kernel; }
   // Whether rows are reduced a band at a time before they are combined: short ones, of which the
   // combinations of many are one.
   static bool bands(const Geometry& g) {
@@ -534,12 +541,12 @@ class Reduction {
     if (level == 0) source = prepare(all.source, all.count) - all.source * at.source_slice;
     Combination<M, Tap> how = how_;
     how.first_tap = first_tap_, how.streams = level == 0 && streams_;
-    sliding_.plan(0, g_.out[g_.rank - 1]);
+    sliding_.plan(0, g_.out[g_.rank - 1] * g_.inner);
     const Index stride = g_.axis[level].stride;
     bool nan = false;
     for (Index t = begin, last; t < end; t = last) {
       const Run& run = at.runs[t];
-      last = like(level, t, end, stride, finish_for);
+      last = like(level, t, min(end, t + rows_at_once(g_)), stride, finish_for);
       for (Index j = 0; j < run.count; ++j)
         at.operand[j] = {source + (run.source + j) * at.source_slice, nullptr,
                          (run.tap + j) * at.taps_inside, T(1)};

@@ -196,6 +196,52 @@ struct Watch {
   bool found() const { return mode == kWatching && any_lane(sum != sum); }
 };
 
+// What the taps of a vector of outputs came to, and which they were.
+template <class T>
+struct Best {
+  Vec<T> value = {};
+  TapVec<T> tap = {};
+};
+
+// Takes what comes later in row-major order in the places where it counts.
+template <class M, Mode mode, class Tap>
+CENOTE_INLINE void take(Best<typename M::Element>& best, const Best<typename M::Element>& next) {
+  if constexpr (kKeepsTaps<Tap>) {
+    const auto taken = M::template takes<mode != kAware>(next.value, best.value);
+    best.value = taken ? next.value : best.value;
+    best.tap = taken ? next.tap : best.tap;
+  } else {
+    best.value = M::template combine<mode != kAware>(best.value, next.value);
+  }
+}
+
+// The taps value_of(0), value_of(1), ... of a row, which are numbered from `low` on.
+template <class M, Mode mode, class Tap, class ValueOf>
+CENOTE_INLINE Best<typename M::Element> best_of(Index taps, Index low, Watch<M, mode>& watch,
+                                                const ValueOf& value_of) {
+  using T = typename M::Element;
+  const auto next_of = [&](Index k) CENOTE_INLINED {
+    Best<T> next = {value_of(k), {}};
+    if constexpr (mode == kWatching) next.value = in_register(next.value);
+    if constexpr (kKeepsTaps<Tap>) next.tap = broadcast<TapVec<T>>(Tap(low + k));
+    return next;
+  };
+  Best<T> best = next_of(0);
+  Watch<M, mode> row{best.value};
+  for (Index k = 1; k < taps; ++k) {
+    const Best<T> next = next_of(k);
+    row(next.value);
+    take<M, mode, Tap>(best, next);
+  }
+  watch(row);  // its own sum: rows need not wait for each other
+  return best;
+}
+
+template <class V>
+CENOTE_INLINE V no_less(V tap, V least) {
+  return tap < least ? least : tap;
+}
+
 // Operands, by value where the compiler knows how many they are: what is written could be the
 // list's own memory, for all it knows, and it would read the list again for every vector. Field by
 // field: entries that were written so cannot be read at once.
@@ -261,7 +307,7 @@ inline bool strip_of(const Operand<typename M::Element, Tap>* operands, Index ma
       }
       if (with.first_tap) {
         const TapVec<T> first = load_taps<T>(with.first_tap + x, 0, lanes);
-        tap = tap < first ? first : tap;
+        tap = no_less(tap, first);
       }
       store_taps<T>(taps + x_out + x, lanes, tap);
     } else {

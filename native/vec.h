@@ -140,6 +140,15 @@ inline void store_lanes(E* to, int count, V v) {
   for (int lane = 0; lane < count; ++lane) to[lane] = v[lane];
 }
 
+// The same, read from memory once: compilers would rather read it for each of its uses.
+template <class V>
+CENOTE_INLINE V in_register(V v) {
+#if defined(__x86_64__) && CENOTE_VECTOR_BYTES > 0
+  if constexpr (sizeof(V) == CENOTE_VECTOR_BYTES) __asm__("" : "+v"(v));
+#endif
+  return v;
+}
+
 // Whether any bit is set.
 template <class V>
 inline bool any_lane(V v) {
@@ -177,6 +186,11 @@ inline V even_lanes(V low, V high, Sequence<lane...>) {
 }
 template <class V, int... lane>
 inline V odd_lanes(V low, V high, Sequence<lane...>) {
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+  if constexpr (sizeof...(lane) == 64)
+    return even_lanes(V(_mm512_srli_epi16(__m512i(low), 8)), V(_mm512_srli_epi16(__m512i(high), 8)),
+                      Sequence<lane...>{});
+#endif
   return __builtin_shufflevector(low, high, 2 * lane + 1 ...);
 }
 // The first and the second half of even[0], odd[0], even[1], odd[1], ...
