@@ -139,6 +139,8 @@ CENOTE_INLINE void sweep_line(const Sliding<T>& w, Index across, const At& at) {
   }
 }
 
+constexpr Index kAhead = 4096;  // bytes
+
 // Combines, for the outputs that a plan holds, the taps of `many` rows, and of those further on.
 // `some` and `deep` are the numbers of taps and of rows where the compiler knows them, else 0.
 // Returns whether a NaN was seen.
@@ -155,9 +157,14 @@ inline bool lines_of(const Sliding<typename M::Element>& window,
   const bool streams = how.streams;
   const Again more = again;
   Watch<M, mode> seen;
+  // Where two rows are read side by side the processor does not see what comes next.
+  [[maybe_unused]] const T* ahead = rows[0].values + kAhead / sizeof(T);
   for (Index r = 0; r < more.times; ++r) {
     const Index moved = r * more.from, x_out = r * more.to;
     sweep_line(w, across, [&](Index x, auto lanes, auto where) CENOTE_INLINED {
+      if constexpr (deep == 2)
+        for (int line = 0; line < stride * stride; ++line, ahead += kLanes<T>)
+          __builtin_prefetch(ahead);
       Watch<M, mode> watch;
       Best<T> best = row.at(rows[0].values + moved, x, lanes, where, watch);
       if constexpr (kKeepsTaps<Tap>)
@@ -233,6 +240,8 @@ inline bool lines_of(const Sliding<typename M::Element>& window,
         return walk_of<M, mode, 1, 5>(window, source, pitch, again, how, out, taps, finish);
       if (window.stride == 2 && some == 3)
         return walk_of<M, mode, 2, 3>(window, source, pitch, again, how, out, taps, finish);
+      if (window.stride == 2 && some == 5)
+        return walk_of<M, mode, 2, 5>(window, source, pitch, again, how, out, taps, finish);
     }
     if (window.stride == 1 && some == 3 && many == 1)
       return lines_of<M, mode, 1, 3, 1>(window, rows, 1, again, how, out, taps, finish);

@@ -8,6 +8,7 @@
 #include "deal-inl.h"
 #include "flat-inl.h"
 #include "readers-inl.h"
+#include "spans-inl.h"
 #include "wide-inl.h"
 
 namespace cenote::CENOTE_TARGET {
@@ -95,6 +96,7 @@ class Reduction {
         bands_(bands(g_)),
         wide_(slides(g_) && wide(g_.axis[g_.rank - 1]) && g_.axis[g_.rank - 1].stride == 1),
         tall_(tall(g_)),
+        picks_(Way::forward && folds(g_) && ShortSpans<T, Tap>::takes(g_)),
         streams_(streams) {
     how_.fill = M::identity(task.identity);
     Index taps = 1;
@@ -134,6 +136,7 @@ class Reduction {
     }
     if (prepares()) prepared_ = arena.take<T>(most_prepared());
     if constexpr (kKeepsTaps<Tap>) find_first_taps(arena);
+    if (picks_) short_.plan(g_, arena);
     if (deals(g_)) set_hands();
     if (slides(g_)) {
       const Axis& axis = g_.axis[g_.rank - 1];
@@ -242,8 +245,8 @@ class Reduction {
     if (!kTuned<M, Tap> || !Way::forward || g.rank == 1 || !slides(g)) return false;
     const Axis &across = g.axis[g.rank - 1], &down = g.axis[g.rank - 2];
     if (across.dilation > 1 || down.dilation > 1) return false;
-    if (across.stride == 2) return across.kernel * down.kernel <= kMostInRegisters;
-    return down.stride == 1 && across.kernel == down.kernel &&
+    if (across.stride == 2 && across.kernel * down.kernel <= kMostInRegisters) return true;
+    return down.stride == across.stride && across.kernel == down.kernel &&
            (across.kernel == 3 || across.kernel == 5) &&
            2 * slice_of(g, g.out, g.rank - 2) >= 3 * kLanes<T>;  // few lanes of others are in vain
   }
@@ -608,18 +611,16 @@ class Reduction {
   template <class Finish>
   bool fold_all(const T* source, Index begin, Index end, T* out, Tap* taps, Finish finish) {
     const Run* runs = level_[g_.rank - 1].runs;
+    if constexpr (Way::forward && kPicksLanes<T>)
+      if (picks_ && begin % kLanes<T> == 0) {
+        short_.template row<M>(source, begin, end, how_.fill, out, taps, finish);
+        return true;
+      }
     for (Index t = begin; t < end; ++t) {
       const Run& run = runs[t];
-      Folded<M> all = {how_.fill, 0};
-      if constexpr (kKeepsTaps<Tap>) {
-        if (run.count) all = fold<M>(source + run.source, run.count);
-      } else {
-        if (run.count) all.value = fold_value<M>(source + run.source, run.count);
-      }
-      const Vec<T> value = finish(broadcast<Vec<T>>(all.value), t - begin, 1);
-      out[t - begin] = value[0];
-      if constexpr (kKeepsTaps<Tap>)
-        taps[t - begin] = run.count ? Tap(run.tap + all.at) : kNoTap<Tap>;
+      const T value =
+          fold_run<M, Tap>(source + run.source, run, how_.fill, advance(taps, t - begin));
+      out[t - begin] = finish(broadcast<Vec<T>>(value), t - begin, 1)[0];
     }
     return true;
   }
@@ -710,7 +711,8 @@ class Reduction {
   Deal<T> deal_;
   Sliding<T> sliding_ = {};
   Combination<M, Tap> how_ = {};
-  const bool folds_, deals_, slides_, blocks_, bands_, wide_, tall_, streams_;
+  const bool folds_, deals_, slides_, blocks_, bands_, wide_, tall_, picks_, streams_;
+  ShortSpans<T, Tap> short_;
   WideLine<M> wide_line_;
   T* ends_ = nullptr;  // of the blocks that tall windows are cut into
   bool flat_ = false;

@@ -339,9 +339,9 @@ inline bool strip_of(const Operand<typename M::Element, Tap>* operand, Index cou
 
 // The operands may be anything, but with how.plain hold no NaN. Returns whether they may hold one.
 template <class M, class Tap, class Finish>
-inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count, const Again& again,
-                  const Combination<M, Tap>& how, Index length, typename M::Element* out, Tap* taps,
-                  Finish finish) {
+inline bool strip_at_once(const Operand<typename M::Element, Tap>* operand, Index count,
+                          const Again& again, const Combination<M, Tap>& how, Index length,
+                          typename M::Element* out, Tap* taps, Finish finish) {
   using T = typename M::Element;
   if (count == 0) {
     sweep_again<T>(again, length, [=](Index, Index x_out, Index x, auto lanes) {
@@ -364,6 +364,35 @@ inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count,
   } else {
     return strip_of<M, kPlain>(operand, count, again, how, length, out, taps, finish);
   }
+}
+
+// So many rows are read side by side; more, and each would push another out of the first cache.
+constexpr Index kMostSideBySide = 16, kSideBySide = 4;
+
+// The same; of very many operands a few at a time, with what came before as the first of them. What
+// is combined twice because there is a NaN among it changes nothing.
+template <class M, class Tap, class Finish>
+inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count, const Again& again,
+                  const Combination<M, Tap>& how, Index length, typename M::Element* out, Tap* taps,
+                  Finish finish) {
+  using T = typename M::Element;
+  if constexpr (kTuned<M, Tap> && !kKeepsTaps<Tap>)
+    if (count > kMostSideBySide && again.times == 1) {
+      Combination<M, Tap> some = how;
+      some.streams = false;
+      Operand<T, Tap> few[kSideBySide + 1] = {};
+      Index from = 0, first = 0;
+      bool nan = false;
+      for (; from + kSideBySide < count; from += kSideBySide) {
+        for (Index j = 0; j < kSideBySide; ++j) few[first + j] = operand[from + j];
+        nan |= strip_at_once<M>(few, first + kSideBySide, again, some, length, out, taps, Keep{});
+        few[0] = {out, nullptr, 0, T(1)}, first = 1;
+      }
+      for (Index j = from; j < count; ++j) few[first + j - from] = operand[j];
+      return strip_at_once<M>(few, first + count - from, again, how, length, out, taps, finish) ||
+             nan;
+    }
+  return strip_at_once<M>(operand, count, again, how, length, out, taps, finish);
 }
 
 // One output from `count` neighbours: the lanes take turns along the row, and are put together in
@@ -463,6 +492,40 @@ inline typename M::Element fold_value(const typename M::Element* row, Index coun
     if (!M::selects || !kFloats<T> || (!seen.found() && all != T(0))) return all;
   }
   return fold<M>(row, count).value;
+}
+
+// Where in a row a value is for the first time. It has to be there.
+template <class T>
+inline Index find(const T* row, Index count, T value) {
+  Index x = 0;
+  while (x + kLanes<T> <= count && !any_lane(load<Vec<T>>(row + x) == broadcast<Vec<T>>(value)))
+    x += kLanes<T>;
+  while (row[x] != value) ++x;
+  return x;
+}
+
+// A run of neighbours from `row` on, and if taps are kept which of them it was.
+template <class M, class Tap>
+inline typename M::Element fold_run(const typename M::Element* row, const Run& run,
+                                    typename M::Element fill, Tap* tap) {
+  if constexpr (kKeepsTaps<Tap>) {
+    if (run.count == 0) {
+      *tap = kNoTap<Tap>;
+      return fill;
+    }
+    if constexpr (kCommon<M, Tap> && kFloats<typename M::Element>) {
+      const auto value = fold_value<M>(row, run.count);
+      if (value == value) {  // the first of its equals
+        *tap = Tap(run.tap + find(row, run.count, value));
+        return value;
+      }
+    }
+    const Folded<M> all = fold<M>(row, run.count);
+    *tap = Tap(run.tap + all.at);
+    return all.value;
+  } else {
+    return run.count ? fold_value<M>(row, run.count) : fill;
+  }
 }
 
 }  // namespace cenote::CENOTE_TARGET

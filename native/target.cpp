@@ -25,11 +25,51 @@ struct DivideEach {
   }
 };
 
+// Whether every plane is a row with one window, as where all of a plane is pooled.
+template <class M>
+bool folds_planes(const Geometry& g) {
+  return g.rank == 1 && g.inner == 1 && g.out[0] == 1 && g.axis[0].dilation == 1 && !M::weighted;
+}
+
+// One output from every plane, many planes at once.
+template <class M, class Tap, class FinishFor>
+Index fold_planes(const Task& task, Index begin, Index end, char* scratch, FinishFor finish_for) {
+  using T = typename M::Element;
+  constexpr Index kMostPlanes = 64;
+  const Geometry& g = task.geometry;
+  const Index n = g.n[0], most = max(1, min(kMostPlanes, kStretch / n));
+  const Run run = inputs(g, 0, 0);
+  Arena arena(scratch);
+  Destination<T> to(task, most, false, arena);
+  T* read = task.read ? arena.take<T>(most * n) : nullptr;
+  if (!scratch) return arena.used();
+  const auto finish = finish_for(0, 0);
+  for (Index plane = begin, count; plane < end; plane += count) {
+    count = min(end - plane, most);
+    const char* from = static_cast<const char*>(task.input) + plane * n * task.input_bytes;
+    if (read) task.read(from, read, count * n, task.conversion);
+    const T* row = (read ? read : reinterpret_cast<const T*>(from)) + run.source;
+    T* out = to.lanes(plane);
+    for (Index p = 0; p < count; ++p, row += n) {
+      Tap* taps = nullptr;
+      if constexpr (kKeepsTaps<Tap>) taps = static_cast<Tap*>(task.taps_out) + plane + p;
+      out[p] = fold_run<M, Tap>(row, run, M::identity(task.identity), taps);
+    }
+    sweep<T>(count, [=](Index x, auto lanes) {
+      store_first<T>(out + x, lanes, finish(load_first<T>(out + x, lanes), 0, lanes));
+    });
+    to.done(plane, count);
+  }
+  return arena.used();
+}
+
 // The walk that all reductions share.
 template <class M, class Tap, class Way, class FinishFor>
 Index reduce(const Task& task, Index begin, Index end, char* scratch, FinishFor finish_for) {
   using T = typename M::Element;
   const Geometry& g = task.geometry;
+  if constexpr (Way::forward && kCommon<M, Tap>)
+    if (folds_planes<M>(g)) return fold_planes<M, Tap>(task, begin, end, scratch, finish_for);
   Arena arena(scratch);
   const Index units = Way::targets(g)[0], slice = slice_of(g, Way::targets(g), 0);
   const Index at_once = Reduction<M, Tap, Way>::at_once(g);

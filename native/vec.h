@@ -205,6 +205,24 @@ inline V interleave_high(V even, V odd, Sequence<lane...>) {
   return __builtin_shufflevector(even, odd, ((n + lane) / 2 + (n + lane) % 2 * n)...);
 }
 
+// Lanes of two vectors, by number; of those outside the part, `rest`.
+template <class T>
+constexpr bool kPicksLanes = kMasks && sizeof(T) == 4;
+template <class V, class U>
+inline V pick_lanes(V low, V high, U lane, Part part, V rest) {
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+  if constexpr (sizeof(V) == 64 && sizeof(lane[0]) == 4) {
+    const __m512i picked = _mm512_permutex2var_epi32(__m512i(low), __m512i(lane), __m512i(high));
+    return V(_mm512_mask_blend_epi32(__mmask16(part), __m512i(rest), picked));
+  }
+#endif
+  constexpr int lanes = sizeof(V) / sizeof(low[0]);
+  for (int l = 0; l < lanes; ++l)
+    if (part >> l & 1)
+      rest[l] = Index(lane[l]) < lanes ? low[int(lane[l])] : high[int(lane[l]) - lanes];
+  return rest;
+}
+
 // A number of lanes that the compiler knows: all of them.
 template <class T>
 struct AllLanes {
