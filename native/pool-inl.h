@@ -96,7 +96,7 @@ class Reduction {
         bands_(bands(g_)),
         wide_(slides(g_) && wide(g_.axis[g_.rank - 1]) && g_.axis[g_.rank - 1].stride == 1),
         tall_(tall(g_)),
-        picks_(Way::forward && folds(g_) && ShortSpans<T, Tap>::takes(g_)),
+        picks_(picks(g_)),
         streams_(streams) {
     how_.fill = M::identity(task.identity);
     Index taps = 1;
@@ -232,6 +232,12 @@ class Reduction {
   static bool rows(const Geometry& g) {
     return Way::forward && (g.inner == 1 || g.inner < kLanes<T>) && !g.starts[g.rank - 1] &&
            !folds(g);
+  }
+  // Whether what a tap reads is picked from vectors of a short row, all of which is worked on at
+  // once.
+  static bool picks(const Geometry& g) {
+    if (!Way::forward || !kCommon<M, Tap> || M::weighted || g.rank == 1) return false;
+    return (g.starts[g.rank - 1] || deals(g)) && ShortRow<T, Tap>::takes(g);
   }
   // Whether rows are dealt out to their taps.
   static bool deals(const Geometry& g) { return rows(g) && !slides(g); }
@@ -526,6 +532,14 @@ class Reduction {
     const Index x = (front_ + kept) * slice;
     T* values = at.values + x;
     Tap* taps = advance(at.taps, x);
+    if constexpr (kPicksLanes<T>)
+      if (picks_) {
+        Combination<M, Tap> how = how_;
+        if constexpr (kKeepsTaps<Tap>) how.first_tap = first_tap_;
+        short_.template rows<M>(row, rows, how, values, taps);
+        nan_ = true;
+        return;
+      }
     if (flat_) {
       nan_ |= flattened_.template lines<M>(row, rows * slice, how_, values, taps);
       return;
@@ -564,6 +578,13 @@ class Reduction {
   template <class Finish>
   bool innermost(const T* source, Index begin, Index end, T* out, Tap* taps, Finish finish) {
     Level& at = level_[g_.rank - 1];
+    if constexpr (Way::forward && kPicksLanes<T> && kCommon<M, Tap>)
+      if (picks_) {
+        Combination<M, Tap> how = how_;
+        if constexpr (kKeepsTaps<Tap>) how.first_tap = first_tap_;
+        short_.template row<M>(source, how, out, taps, finish);
+        return true;
+      }
     if (folds_) return fold_all(source, begin, end, out, taps, finish);
     if constexpr (Way::forward) {
       const Index count = (end - begin) * g_.inner;
@@ -611,11 +632,6 @@ class Reduction {
   template <class Finish>
   bool fold_all(const T* source, Index begin, Index end, T* out, Tap* taps, Finish finish) {
     const Run* runs = level_[g_.rank - 1].runs;
-    if constexpr (Way::forward && kPicksLanes<T>)
-      if (picks_ && begin % kLanes<T> == 0) {
-        short_.template row<M>(source, begin, end, how_.fill, out, taps, finish);
-        return true;
-      }
     for (Index t = begin; t < end; ++t) {
       const Run& run = runs[t];
       const T value =
@@ -712,7 +728,7 @@ class Reduction {
   Sliding<T> sliding_ = {};
   Combination<M, Tap> how_ = {};
   const bool folds_, deals_, slides_, blocks_, bands_, wide_, tall_, picks_, streams_;
-  ShortSpans<T, Tap> short_;
+  ShortRow<T, Tap> short_;
   WideLine<M> wide_line_;
   T* ends_ = nullptr;  // of the blocks that tall windows are cut into
   bool flat_ = false;
