@@ -114,14 +114,18 @@ void read_keys(const void* from, void* to, Index count, const Conversion& conver
   const auto* bits = static_cast<const std::uint16_t*>(from);
   auto* key = static_cast<std::int16_t*>(to);
   const auto mask = std::int16_t(conversion.mask);
-  std::uint16_t odd = 0;
+  std::uint16_t largest = 0;  // of the sizes: NaNs are beyond infinity
+  std::int16_t least = 0;     // of the bits as a number: that is -0
   for (Index x = 0; x < count; ++x) {
     const auto size = std::uint16_t(bits[x] & 0x7fff);
     const auto sign = std::uint16_t(std::int16_t(bits[x]) >> 15);  // all bits or none
-    odd |= std::uint16_t(size > kInfinity<E> ? 1 : 0) | std::uint16_t(bits[x] == 0x8000 ? 1 : 0);
+    const auto number = std::int16_t(bits[x]);
+    largest = largest < size ? size : largest;
+    least = number < least ? number : least;
     key[x] = std::int16_t(std::uint16_t(bits[x] ^ (sign & 0x7fff)) ^ std::uint16_t(mask));
   }
-  if (odd) __atomic_store_n(conversion.odd, true, __ATOMIC_RELAXED);
+  if (largest > kInfinity<E> || std::uint16_t(least) == 0x8000)
+    __atomic_store_n(conversion.odd, true, __ATOMIC_RELAXED);
 }
 inline void write_keys(const void* from, void* to, Index count, const Conversion& conversion) {
   const auto* key = static_cast<const std::int16_t*>(from);

@@ -243,7 +243,7 @@ inline bool lines_of(const Sliding<typename M::Element>& window,
       if (window.stride == 2 && some == 5)
         return walk_of<M, mode, 2, 5>(window, source, pitch, again, how, out, taps, finish);
     }
-    if (window.stride == 1 && some == 3 && many == 1)
+    if (window.stride == 1 && some == 3 && many == 1 && rows[0].tap == 0)
       return lines_of<M, mode, 1, 3, 1>(window, rows, 1, again, how, out, taps, finish);
     if (window.stride == 2 && window.apart == 1 && some == 2 && many == 2)
       return lines_of<M, mode, 2, 2, 2>(window, rows, 2, again, how, out, taps, finish);

@@ -27,8 +27,9 @@ struct DivideEach {
 
 // Whether every plane is a row with one window, as where all of a plane is pooled.
 template <class M>
-bool folds_planes(const Geometry& g) {
-  return g.rank == 1 && g.inner == 1 && g.out[0] == 1 && g.axis[0].dilation == 1 && !M::weighted;
+bool folds_planes(const Task& task) {
+  const Geometry& g = task.geometry;
+  return !task.divides_sources && g.rank == 1 && g.inner == 1 && g.out[0] == 1 && g.axis[0].dilation == 1 && !M::weighted;
 }
 
 // One output from every plane, many planes at once.
@@ -69,7 +70,7 @@ Index reduce(const Task& task, Index begin, Index end, char* scratch, FinishFor 
   using T = typename M::Element;
   const Geometry& g = task.geometry;
   if constexpr (Way::forward && kCommon<M, Tap>)
-    if (folds_planes<M>(g)) return fold_planes<M, Tap>(task, begin, end, scratch, finish_for);
+    if (folds_planes<M>(task)) return fold_planes<M, Tap>(task, begin, end, scratch, finish_for);
   Arena arena(scratch);
   const Index units = Way::targets(g)[0], slice = slice_of(g, Way::targets(g), 0);
   const Index at_once = Reduction<M, Tap, Way>::at_once(g);

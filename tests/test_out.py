@@ -5,6 +5,7 @@ import torch
 
 import cenote
 from cenote import Axis, Window
+from cenote.functional import _plans
 
 WINDOW = Window([Axis(3, 2, 1, 1), Axis(2, 2)])
 X = torch.arange(2 * 3 * 8 * 10, dtype=torch.float32).reshape(2, 3, 8, 10).sin()
@@ -49,6 +50,36 @@ def test_nothing_is_allocated_for_it(monkeypatch):
     assert torch.equal(cenote.pool(X, WINDOW, out=out), cenote.max_pool2d(X, (3, 2), 2, (1, 0)))
 
 
+def test_the_first_and_later_calls_make_one_plan(monkeypatch):
+    monkeypatch.setattr(_plans, "_plans", {})
+    out = torch.empty(SIZES)
+    for sign in (1, -1, 1):
+        assert cenote.pool(sign * X, WINDOW, out=out) is out
+        assert torch.equal(out, cenote.max_pool2d(sign * X, (3, 2), 2, (1, 0)))
+    assert len(_plans._plans) == 2
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_memory_that_is_read_with_its_sign_turned(verbose):
+    out = torch._neg_view(torch.empty(SIZES))
+    with cenote.options(verbose=verbose):
+        assert cenote.pool(X, WINDOW, out=out) is out
+    assert torch.equal(out, cenote.pool(X, WINDOW))
+
+
+def test_memory_beside_that_of_the_input():
+    """What shares a storage is refused only where it shares elements."""
+    storage = torch.cat([X.flatten(), torch.empty(120)])
+    x, out = storage[: X.numel()].view_as(X), storage[X.numel() :].view(SIZES)
+    expected = cenote.pool(X, WINDOW)
+    for _ in range(2):
+        assert torch.equal(cenote.pool(x, WINDOW, out=out), expected)
+    for shift in (1, 119, 120, X.numel()):
+        there = storage[X.numel() - shift :][:120].view(SIZES)
+        with pytest.raises(ValueError, match="out: shares memory with the input"):
+            cenote.pool(x, WINDOW, out=there)
+
+
 def test_only_the_result_takes_it():
     """What is computed on the way does not stay on offer for the next call."""
     out = torch.empty(SIZES)
@@ -70,16 +101,19 @@ def test_only_the_result_takes_it():
     ],
 )
 def test_what_is_refused(out, error, message):
-    with pytest.raises(error, match=message):
-        cenote.pool(X, WINDOW, out=out)
+    for _ in range(2):  # once without a plan, once behind it
+        with pytest.raises(error, match=message):
+            cenote.pool(X, WINDOW, out=out)
+        cenote.pool(X, WINDOW)
 
 
 def test_refused_with_indices_and_gradients():
     out = torch.full(SIZES, 7.0)
     with pytest.raises(ValueError, match="out: takes the values alone"):
         cenote.pool(X, WINDOW, out=out, return_indices=True)
-    with pytest.raises(RuntimeError, match="out: no gradient is recorded"):
-        cenote.pool(X.clone().requires_grad_(), WINDOW, out=out)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="out: no gradient is recorded"):
+            cenote.pool(X.clone().requires_grad_(), WINDOW, out=out)
     assert out.eq(7).all()
     with torch.no_grad():
         cenote.pool(X.clone().requires_grad_(), WINDOW, out=out)

@@ -70,18 +70,91 @@ def test_the_two_divisors_are_told_apart():
     "call",
     [
         lambda f, x: f(x.mT, 2),
-        lambda f, x: f(x.clone().requires_grad_(), 2),
         lambda f, x: f(x, [2, 2]),
         lambda f, x: f(x, 2, padding="valid"),
         lambda f, x: f(x[:0], 2),
         lambda f, x: f(x.to("meta"), 2),
         lambda f, x: torch.vmap(lambda t: f(t, 2))(x[None]),
     ],
-    ids=["strided", "gradient", "lists", "words", "nothing", "meta", "vmap"],
+    ids=["strided", "lists", "words", "nothing", "meta", "vmap"],
 )
 def test_other_calls_make_no_plan(pair, call):
     x = torch.arange(2 * 8 * 8).reshape(2, 8, 8).float()
     assert count_of(lambda: call(pair[0], x))[0] == 0
+
+
+WINDOW = cenote.Window([cenote.Axis(3, 2, 1, 1), cenote.Axis(2, 2)])
+NAMED = {
+    "max": lambda x: cenote.max_pool2d(x, (3, 2), 2, (1, 0)),
+    "min": lambda x: cenote.min_pool2d(x, (3, 2), 2, (1, 0)),
+    "avg": lambda x: cenote.avg_pool2d(x, (3, 2), 2, (1, 0)),
+    "sum": lambda x: cenote.sum_pool2d(x, (3, 2), 2, (1, 0)),
+}
+SHARES = {
+    "max": (cenote.adaptive_max_pool2d, cenote.global_max_pool2d),
+    "min": (cenote.adaptive_min_pool2d, cenote.global_min_pool2d),
+    "avg": (cenote.adaptive_avg_pool2d, cenote.global_avg_pool2d),
+    "sum": (cenote.adaptive_sum_pool2d, cenote.global_sum_pool2d),
+}
+
+
+def ordinary(monkeypatch, call):
+    """What a call gives without plans."""
+    with monkeypatch.context() as without:
+        for name in ("sliding", "shares", "general"):
+            without.setattr(_plans, name, lambda *_: None)
+        return call()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("reduce", NAMED)
+@pytest.mark.parametrize("sizes", [(2, 3, 8, 9), (1, 4, 1, 1), (3, 1, 6, 7)], ids=str)
+def test_plans_give_what_the_ordinary_way_gives(monkeypatch, reduce, layout, sizes):
+    """The same bits, strides and gradients, by every entry point, the first time and later."""
+    x = torch.randn(sizes, generator=torch.Generator().manual_seed(5))
+    x = x.contiguous(memory_format=layout)
+    adaptive, whole = SHARES[reduce]
+    calls = [whole, lambda x: adaptive(x, 1)]
+    if sizes[2] > 1:
+        calls += [NAMED[reduce], lambda x: cenote.pool(x, WINDOW, reduce)]
+        calls += [lambda x: adaptive(x, (4, 3)), lambda x: adaptive(x, 2)]
+    for call in calls:
+        leaf = x.clone(memory_format=torch.preserve_format).requires_grad_()
+
+        def gradient(call=call, leaf=leaf):
+            y = call(leaf)
+            (once,) = torch.autograd.grad(y.square().sum(), leaf, create_graph=True)
+            return y.detach(), once.detach(), torch.autograd.grad(once.sum(), leaf)[0]
+
+        for work in (lambda call=call: (call(x),), gradient):
+            expected = ordinary(monkeypatch, work)
+            for _ in range(2):
+                found = work()
+                assert all(map(torch.equal, found, expected))
+                assert [t.stride() for t in found] == [t.stride() for t in expected]
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32], ids=str)
+def test_sums_of_integers_are_wide(dtype):
+    x = torch.ones(1, 1, 4, 4, dtype=dtype)
+    for _ in range(2):
+        for result in (
+            cenote.sum_pool2d(x, 2),
+            cenote.pool(x, cenote.Window([cenote.Axis(2, 2)] * 2), "sum"),
+        ):
+            assert result.dtype == torch.int64
+            assert result.eq(4).all()
+
+
+def test_windows_anywhere_keep_their_gradient():
+    spans = cenote.Window([cenote.Spans((0, 1), (3, 4)), cenote.Spans((0, 2), (1, 4))])
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    expected = cenote.pool(x, spans)
+    leaf = x.clone().requires_grad_()
+    result = cenote.pool(leaf, spans)
+    assert torch.equal(result, expected)
+    result.sum().backward()
+    assert leaf.grad.sum() == 4
 
 
 def test_a_gradient_is_not_lost_to_a_plan(pair):

@@ -104,7 +104,7 @@ def no_tap(dtype: torch.dtype) -> int:
 
 def supports(x: Tensor) -> bool:
     """Whether there are kernels for a tensor's device and element type."""
-    return x.dtype in _TYPES and x.device.type == "cpu"
+    return x.is_cpu and x.dtype in _TYPES
 
 
 def memory_format(x: Tensor, rank: int) -> torch.memory_format:

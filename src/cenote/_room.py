@@ -34,6 +34,7 @@ def take(
         or out.dtype != dtype
         or tuple(out.shape) != tuple(sizes)
         or not out.is_contiguous(memory_format=memory_format)
+        or out.is_neg()
     ):
         return None
     _offer.set(None)

@@ -9,7 +9,14 @@ from torch.autograd import forward_ad
 from cenote import _kernels, _onnx
 from cenote.window import Spans, Window
 
-__all__ = ["differentiable", "eager_only", "irregular", "needs_torchs_formulas", "transformed"]
+__all__ = [
+    "PLAIN",
+    "differentiable",
+    "eager_only",
+    "irregular",
+    "needs_torchs_formulas",
+    "transformed",
+]
 
 # The short way's conditions are private parts of torch; where one is missing, it is closed.
 try:
@@ -24,7 +31,8 @@ try:
 except AttributeError:
     _guards_known = False
 
-_PLAIN = (Tensor, torch.nn.Parameter)
+PLAIN = (Tensor, torch.nn.Parameter)
+"""The types of tensors behind which there is nothing else."""
 
 
 def eager_only(x: Tensor) -> bool:
@@ -35,7 +43,7 @@ def eager_only(x: Tensor) -> bool:
     return (
         not torch.compiler.is_compiling()
         and _guards_known
-        and type(x) in _PLAIN
+        and type(x) in PLAIN
         and _kernels.supports(x)
         and not _transforms_active()
         and forward_ad._current_level < 0

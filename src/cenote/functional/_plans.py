@@ -1,9 +1,8 @@
 """Plans: a plain call on the same sizes with the same arguments as one before.
 
-On small tensors a call costs more than the work. A plan has the work behind the checks ready: one
-allocation and one call of a kernel are left. It serves contiguous and channels-last tensors without
-a gradient, and arguments that are plain integers or tuples of them; every other call goes the
-ordinary way.
+They serve dense tensors, and arguments that are plain integers or tuples of them; every other call
+goes the ordinary way, which also says what is wrong with it. A plan is kept only for what was
+checked, so what equals it needs no check again; an ``out`` is compared with it in every call.
 """
 
 from __future__ import annotations
@@ -14,21 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cenote import _args, _checks, _kernels, options
-from cenote._kernels import Divisor, Sum
-from cenote._ops import eager_only
+from cenote import _args, _checks, options
+from cenote._ops import eager_only, planned
+from cenote._ops.planned import Plan
 from cenote.functional._families import Op
+from cenote.window import Window
 
-__all__ = ["average", "selection"]
+__all__ = ["average", "general", "shares", "sliding"]
 
 Arguments = tuple[Any, Any, Any, Any, bool]
 """Kernel, stride, padding, dilation, ceil mode."""
 
-_Plan = tuple[torch.Size, Callable[..., None], tuple[Any, ...]]
-
 _INTEGERS = {int}
+_REDUCTIONS = frozenset({"max", "min", "avg", "sum"})
 _MOST = 1024
-_plans: dict[Any, _Plan] = {}
+_plans: dict[Any, Plan] = {}
 
 
 def _plain(value: Any) -> bool:
@@ -37,89 +36,91 @@ def _plain(value: Any) -> bool:
     return kind is int or (kind is tuple and set(map(type, value)) == _INTEGERS)
 
 
-def _eligible(x: Tensor, arguments: Arguments) -> bool:
+def average(include: Any) -> str:
+    """What plans call averages with padding in the divisor, or without."""
+    return "avg" if include else "avg of what is inside"
+
+
+def sliding(op: Op, x: Tensor, arguments: Arguments, reduce: str) -> Tensor | None:
+    """A window that slides, by a plan; None where the ordinary way has to be gone."""
     kernel_size, stride, padding, dilation, _ = arguments
-    return (
-        _plain(kernel_size)
-        and (stride is None or _plain(stride))
-        and _plain(padding)
-        and _plain(dilation)
-        and eager_only(x)
-        and not (x.requires_grad and torch.is_grad_enabled())
-    )
+    if (
+        (type(kernel_size) is int or _plain(kernel_size))
+        and (stride is None or type(stride) is int or _plain(stride))
+        and (type(padding) is int or _plain(padding))
+        and (type(dilation) is int or _plain(dilation))
+    ):
+        return _fresh(op, x, arguments, reduce, _args.pool_window)
+    return None
 
 
-def _layout(op: Op, x: Tensor) -> torch.memory_format | None:
-    """The layout that a tensor is dense in, if any."""
-    if x.is_contiguous():
-        return torch.contiguous_format
-    last = _kernels.CHANNELS_LAST.get(x.dim()) if x.dim() == op.rank + 2 else None
-    return last if last is not None and x.is_contiguous(memory_format=last) else None
+def shares(op: Op, x: Tensor, output_size: Any, reduce: str) -> Tensor | None:
+    """As many windows as there shall be outputs, by a plan; None as above."""
+    if type(output_size) is int or _plain(output_size):
+        return _fresh(op, x, (output_size,), reduce, _args.adaptive_window)
+    return None
 
 
-def _room(x: Tensor, sizes: torch.Size, layout: torch.memory_format) -> Tensor:
-    if layout is torch.contiguous_format:
-        return x.new_empty(sizes)
-    return torch.empty(sizes, dtype=x.dtype, memory_format=layout)
-
-
-def selection(op: Op, x: Tensor, arguments: Arguments) -> Tensor | None:
-    """The greatest or least elements by a plan; None where the ordinary way has to be gone."""
-    layout = _layout(op, x) if _eligible(x, arguments) else None
-    if layout is None:
+def _fresh(
+    op: Op, x: Tensor, arguments: tuple[Any, ...], reduce: str, build: Callable[..., Window]
+) -> Tensor | None:
+    if not eager_only(x) or x.layout is not torch.strided:
         return None
     knobs = options.current()
-    plan = _plans.get((op, arguments, x.shape, x.dtype, layout))
-    if plan is None or knobs.verbose:
-        plan = _keep(op, x, arguments, layout, None)
+    if knobs.verbose:
+        return None
+    key = (op, arguments, reduce, x.shape, x.stride(), x.dtype)
+    plan = _plans.get(key)
+    if plan is None:
+        window = build(op.name, op.rank, *arguments)
+        plan = _keep(key, op.name, x, window, reduce)
         if plan is None:
             return None
-    sizes, select, rest = plan
-    out = _room(x, sizes, layout)
-    select(_kernels.call_with(knobs), *rest, x.data_ptr(), out.data_ptr(), 0)
-    return out
+    return planned.fresh(plan, x, knobs)
 
 
-def average(op: Op, x: Tensor, arguments: Arguments, include: bool) -> Tensor | None:
-    """Averages, with or without padding in the divisor, by a plan; None as above."""
-    layout = _layout(op, x) if _eligible(x, arguments) else None
-    if layout is None:
+def general(
+    x: Any, window: Any, reduce: Any, out: Tensor | None, given: dict[str, Any]
+) -> Tensor | None:
+    """Any window and a reduction by name, into ``out`` if there is one; None as above."""
+    if (
+        not eager_only(x)
+        or x.layout is not torch.strided
+        or type(window) is not Window
+        or type(reduce) is not str
+        or reduce not in _REDUCTIONS
+    ):
         return None
+    if given:
+        include = given.get("count_include_pad")
+        if reduce != "avg" or len(given) > 1 or type(include) is not bool:
+            return None
+        reduce = average(include)
     knobs = options.current()
-    plan = _plans.get((op, arguments, x.shape, x.dtype, layout, include))
-    if plan is None or knobs.verbose:
-        plan = _keep(op, x, arguments, layout, include)
+    if knobs.verbose:
+        return None
+    key = (window, reduce, x.shape, x.stride(), x.dtype)
+    plan = _plans.get(key)
+    if plan is None:
+        _args.check_window("pool", window)
+        plan = _keep(key, "pool", x, window, reduce)
         if plan is None:
             return None
-    sizes, add_up, rest = plan
-    out = _room(x, sizes, layout)
-    add_up(_kernels.call_with(knobs), *rest, x.data_ptr(), out.data_ptr())
-    return out
-
-
-def _keep(
-    op: Op, x: Tensor, arguments: Arguments, layout: torch.memory_format, include: bool | None
-) -> _Plan | None:
-    """Make a plan, unless there is nothing to do or something to say."""
-    window = _args.pool_window(op.name, op.rank, *arguments)
-    _checks.check_input(op.name, x, window)
-    if include is not None:
-        _checks.check_not_bool(op.name, x, "average")
-    lead, n = x.shape[: x.dim() - op.rank], x.shape[x.dim() - op.rank :]
-    if x.numel() == 0 or options.current().verbose:
+    if out is not None:
+        return out if planned.into(plan, x, out, knobs) else None
+    if plan.irregular and x.requires_grad and torch.is_grad_enabled():
         return None
-    plan: _Plan
-    sizes = torch.Size((*lead, *window.out(n)))
-    inner = 1 if layout is torch.contiguous_format else x.shape[1]
-    outer = lead.numel() // inner
-    key: tuple[Any, ...] = (op, arguments, x.shape, x.dtype, layout)
-    if include is None:
-        pool = _kernels.recipe(window, n, inner, x.dtype)
-        plan = sizes, pool.select, (op.reduce, outer)
-    else:
-        pool = _kernels.sum_recipe(window, n, inner, x.dtype, Sum(Divisor(include)))
-        plan, key = (sizes, pool.sum, (outer,)), (*key, include)
-    if len(_plans) >= _MOST:
-        _plans.clear()
-    _plans[key] = plan
+    return planned.fresh(plan, x, knobs)
+
+
+def _keep(key: Any, op: str, x: Tensor, window: Window, reduce: str) -> Plan | None:
+    """Make a plan, unless there is nothing to do, or something for the ordinary way to say."""
+    _checks.check_input(op, x, window)
+    if x.dtype == torch.bool and reduce.startswith("avg"):
+        return None
+    plan = planned.make(x, window, reduce)
+    if plan is not None:
+        if len(_plans) >= _MOST:
+            _plans.clear()
+        _plans[key] = plan
     return plan

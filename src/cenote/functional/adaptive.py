@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from cenote import _args
-from cenote.functional import _reductions
+from cenote.functional import _plans, _reductions
 from cenote.functional._families import ANY, Family, Op
 
 __all__ = [
@@ -44,6 +44,10 @@ def _adaptive_select_pool(
     >>> $name(x, 2).flatten()[:2]
     $example
     """
+    if not return_indices:
+        planned = _plans.shares(_op, input, output_size, _op.reduce)
+        if planned is not None:
+            return planned
     window = _args.adaptive_window(_op.name, _op.rank, output_size)
     return _reductions.select(_op.name, input, window, _op.reduce, return_indices, "identity")
 
@@ -74,6 +78,9 @@ def _adaptive_avg_pool(input: Tensor, output_size: Any, *, _op: Op = ANY) -> Ten
     >>> $name(x, 2).flatten()[:2]
     tensor([2.5000, 1.0000])
     """
+    planned = _plans.shares(_op, input, output_size, "avg")
+    if planned is not None:
+        return planned
     window = _args.adaptive_window(_op.name, _op.rank, output_size)
     return _reductions.average(_op.name, input, window)
 
@@ -97,6 +104,9 @@ def _adaptive_sum_pool(input: Tensor, output_size: Any, *, _op: Op = ANY) -> Ten
     >>> $name(x, (None,) * ($rank - 1) + (2,)).flatten()[:2]
     tensor([5., 2.])
     """
+    planned = _plans.shares(_op, input, output_size, "sum")
+    if planned is not None:
+        return planned
     window = _args.adaptive_window(_op.name, _op.rank, output_size)
     return _reductions.total(_op.name, input, window)
 

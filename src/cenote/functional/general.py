@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cenote import _args, _checks, _kernels, _room, reference
-from cenote.functional import _reductions
+from cenote.functional import _plans, _reductions
 from cenote.functional._padding import pad, shown_padding
 from cenote.window import Window
 
@@ -82,11 +82,18 @@ def pool(
     tensor([[[    0.,   252.],
              [11232., 23100.]]])
     """
+    planned = _plans.general(x, window, reduce, out, options)
+    if planned is not None:
+        return planned
     if not isinstance(window, Window):
         raise TypeError(f"pool: window: must be a cenote.Window, not {type(window).__name__}")
     _args.check_window("pool", window)
     if out is not None:
         return _into(out, x, window, reduce, options)
+    return _reduced(x, window, reduce, options)
+
+
+def _reduced(x: Tensor, window: Window, reduce: str | Fold, options: dict[str, Any]) -> Any:
     if isinstance(reduce, tuple):
         _check_options("a pair of callables", _fold, options)
         return _fold("pool", x, window, **options, reduce=reduce)
@@ -111,9 +118,9 @@ def _into(
     sizes = (*x.shape[: x.dim() - window.rank], *window.out(x.shape[x.dim() - window.rank :]))
     _checks.check_out("pool", x, out, sizes, torch.int64 if wide else x.dtype)
     if torch.compiler.is_compiling():  # there no kernel is called yet
-        return out.copy_(pool(x, window, reduce, **options))
+        return out.copy_(_reduced(x, window, reduce, options))
     with _room.offered(out):
-        result = pool(x, window, reduce, **options)
+        result = _reduced(x, window, reduce, options)
     return out if result is out else out.copy_(result)
 
 

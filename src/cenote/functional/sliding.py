@@ -73,7 +73,7 @@ def _select_pool(
     """
     arguments = (kernel_size, stride, padding, dilation, ceil_mode)
     if padding_mode == "identity" and not return_indices:
-        planned = _plans.selection(_op, input, arguments)
+        planned = _plans.sliding(_op, input, arguments, _op.reduce)
         if planned is not None:
             return planned
     window = _args.pool_window(_op.name, _op.rank, *arguments)
@@ -157,7 +157,8 @@ def _avg_pool1d(
     """
     arguments = (kernel_size, stride, padding, dilation, ceil_mode)
     if padding_mode == "identity" and rounding == "trunc" and divisor_override is None:
-        planned = _plans.average(_op, input, arguments, bool(count_include_pad))
+        reduce = _plans.average(count_include_pad)
+        planned = _plans.sliding(_op, input, arguments, reduce)
         if planned is not None:
             return planned
     window = _args.pool_window(_op.name, _op.rank, *arguments)
@@ -214,7 +215,8 @@ def _avg_pool(
     """
     arguments = (kernel_size, stride, padding, dilation, ceil_mode)
     if padding_mode == "identity" and rounding == "trunc" and divisor_override is None:
-        planned = _plans.average(_op, input, arguments, bool(count_include_pad))
+        reduce = _plans.average(count_include_pad)
+        planned = _plans.sliding(_op, input, arguments, reduce)
         if planned is not None:
             return planned
     window = _args.pool_window(_op.name, _op.rank, *arguments)
@@ -257,9 +259,12 @@ def _sum_pool(
     >>> $name(x, $row).flatten()[:2]
     tensor([5., 2.])
     """
-    window = _args.pool_window(
-        _op.name, _op.rank, kernel_size, stride, padding, dilation, ceil_mode
-    )
+    arguments = (kernel_size, stride, padding, dilation, ceil_mode)
+    if padding_mode == "identity":
+        planned = _plans.sliding(_op, input, arguments, "sum")
+        if planned is not None:
+            return planned
+    window = _args.pool_window(_op.name, _op.rank, *arguments)
     return _reductions.total(_op.name, input, window, padding_mode=padding_mode)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from cenote import _args
-from cenote.functional import _reductions
+from cenote.functional import _plans, _reductions
 from cenote.functional._families import ANY, Family, Op
 
 __all__ = [
@@ -55,6 +55,10 @@ def _global_select_pool(input: Tensor, return_indices: bool = False, *, _op: Op 
     >>> $name(torch.tensor([1.0, 4.0, 2.0, 0.0]).expand($plane)).flatten()
     $example
     """
+    if not return_indices:
+        planned = _plans.shares(_op, input, 1, _op.reduce)
+        if planned is not None:
+            return planned
     window = _args.global_window(_op.rank)
     return _reductions.select(_op.name, input, window, _op.reduce, return_indices, "identity")
 
@@ -103,6 +107,9 @@ def _global_avg_pool(input: Tensor, *, _op: Op = ANY) -> Tensor:
     >>> $name(torch.tensor([1.0, 4.0, 2.0, 0.0]).expand($plane)).flatten()
     tensor([1.7500])
     """
+    planned = _plans.shares(_op, input, 1, "avg")
+    if planned is not None:
+        return planned
     return _reductions.average(_op.name, input, _args.global_window(_op.rank))
 
 
@@ -122,6 +129,9 @@ def _global_sum_pool(input: Tensor, *, _op: Op = ANY) -> Tensor:
     >>> $name(torch.ones($plane)).flatten() == 4**$rank
     tensor([True])
     """
+    planned = _plans.shares(_op, input, 1, "sum")
+    if planned is not None:
+        return planned
     return _reductions.total(_op.name, input, _args.global_window(_op.rank))
 
 
