@@ -8,7 +8,7 @@
 #include "deal-inl.h"
 #include "flat-inl.h"
 #include "readers-inl.h"
-#include "spans-inl.h"
+#include "short-inl.h"
 #include "wide-inl.h"
 
 namespace cenote::CENOTE_TARGET {

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 import cenote
+import commands
 from bench_records import invented
 from cenote import cli
 from cenote.benchmarking import grid, peers, pooling
@@ -20,20 +21,11 @@ TINY = ("--case", "tiny_call", "--seconds", "0.0001", "--peer", "torch")
 
 
 def call(capsys, *arguments):
-    """Exit code, output and errors of a command."""
-    capsys.readouterr()
-    code = cli.main(["bench", *map(str, arguments)])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+    return commands.call(capsys, "bench", *arguments)
 
 
 def refused(capsys, *arguments):
-    """The one line of an error with exit code 2."""
-    code, out, err = call(capsys, *arguments)
-    assert (code, out) == (2, "")
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    return err
+    return commands.refused(capsys, "bench", *arguments)
 
 
 def test_a_benchmark_is_printed_and_written(capsys, tmp_path):

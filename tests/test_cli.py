@@ -14,6 +14,7 @@ import cenote
 from cenote import cli
 from cenote.training import Run
 from cenote.training.config import option_names
+from commands import call, refused
 from training_helpers import QUICK, write_data
 
 OPTIONS = [x for k, v in QUICK.items() for x in (f"--{k.replace('_', '-')}", str(v))]
@@ -28,23 +29,6 @@ def data(tmp_path_factory):
 def run(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("cli") / "run"
     return cenote.fit("lenet5", data=str(data), out=out, **QUICK).run
-
-
-def call(capsys, *arguments):
-    """Exit code, output and errors of a command."""
-    capsys.readouterr()
-    code = cli.main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def refused(capsys, *arguments):
-    """The one line of an error with exit code 2."""
-    code, out, err = call(capsys, *arguments)
-    assert (code, out) == (2, "")
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    return err
 
 
 def test_version(capsys):

@@ -68,6 +68,18 @@ _WINDOWS = [
     Case("divide_by_minus_two", "a negative divisor", (1, 2, 6, 7), _both(3, 2, 1), -2),
 ]
 
+_LONG_ROWS = [
+    Case("long_rows_3x3", "windows share rows, over two bands", (1, 2, 19, 50), _both(3, 1, 1)),
+    Case("long_rows_3x3_s2", "every other row is shared", (1, 2, 27, 85), _both(3, 2, 1)),
+    Case("long_rows_5x5", "four of five are shared", (1, 2, 25, 41), _both(5, 1, 2)),
+    Case("long_rows_5x5_s2", "three of five", (1, 1, 45, 83), _both(5, 2, 2)),
+    Case("long_rows_in_padding", "windows with one row of three", (1, 2, 7, 40), _both(3, 1, 2)),
+    Case("long_rows_s2_in_padding", "and of five", (1, 2, 19, 61), _both(5, 2, 4)),
+    Case("long_rows_few_channels", "rows of 3 in channels_last", (1, 3, 15, 40), _both(3, 1, 1)),
+    Case("stride_4_tiles", "windows side by side in a short row", (1, 3, 12, 28), _both(4, 4)),
+    Case("stride_3_padded", "a short row with padding", (1, 2, 10, 29), _both(5, 3, 2)),
+]
+
 _PADDING = [
     Case("only_before_padding", "pads one end", (1, 3, 8, 9), Window([Axis(3, 2, 2, 0)] * 2)),
     Case("only_after_padding", "pads the other", (1, 3, 8, 9), Window([Axis(3, 2, 0, 2)] * 2)),
@@ -145,4 +157,4 @@ _TOO_LONG = [
     ),
 ]
 
-PLANES = _NETWORKS + _SHAPES + _WINDOWS + _PADDING + _DILATION + _CEIL + _TOO_LONG
+PLANES = _NETWORKS + _SHAPES + _WINDOWS + _LONG_ROWS + _PADDING + _DILATION + _CEIL + _TOO_LONG
