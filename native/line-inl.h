@@ -232,7 +232,8 @@ inline bool lines_of(const Sliding<typename M::Element>& window,
     using T = typename M::Element;
     const Index some = window.high - window.low;
     const Index pitch = many > 1 ? rows[1].values - rows[0].values : 0;
-    if (some == many && window.low == 0 && window.stride * pitch == again.from) {
+    const bool whole = some == many && rows[0].tap == 0 && (many == 1 || rows[1].tap == some);
+    if (whole && window.low == 0 && window.stride * pitch == again.from) {
       const T* source = rows[0].values;
       if (window.stride == 1 && some == 3)
         return walk_of<M, mode, 1, 3>(window, source, pitch, again, how, out, taps, finish);

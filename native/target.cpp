@@ -29,7 +29,8 @@ struct DivideEach {
 template <class M>
 bool folds_planes(const Task& task) {
   const Geometry& g = task.geometry;
-  return !task.divides_sources && g.rank == 1 && g.inner == 1 && g.out[0] == 1 && g.axis[0].dilation == 1 && !M::weighted;
+  return !task.divides_sources && g.rank == 1 && g.inner == 1 && g.out[0] == 1 &&
+         g.axis[0].dilation == 1 && !M::weighted;
 }
 
 // One output from every plane, many planes at once.
