@@ -40,6 +40,12 @@ def every(**promised):
     )
 
 
+def long_rows(case, kernel, stride):
+    """Rows of outputs longer than a vector and a half, under one square window."""
+    square = every(kernel=kernel, stride=stride, dilation=1)(case)
+    return square and 2 * case.out_shape[-1] >= 3 * LANES
+
+
 def channels(c):
     return c.shape[-c.window.rank - 1]
 
@@ -95,6 +101,15 @@ PLANES = {
     "more_than_65535_taps": lambda c: c.window.kernel_taps > 65536,
     "divide_by_one": lambda c: c.divisor_override == 1,
     "divide_by_minus_two": lambda c: c.divisor_override == -2,
+    "long_rows_3x3": lambda c: long_rows(c, 3, 1) and c.out_shape == c.shape,
+    "long_rows_3x3_s2": lambda c: long_rows(c, 3, 2),
+    "long_rows_5x5": lambda c: long_rows(c, 5, 1) and c.out_shape == c.shape,
+    "long_rows_5x5_s2": lambda c: long_rows(c, 5, 2),
+    "long_rows_in_padding": lambda c: long_rows(c, 3, 1) and counts(c).min() == 1,
+    "long_rows_s2_in_padding": lambda c: long_rows(c, 5, 2) and counts(c).min() == 1,
+    "long_rows_few_channels": lambda c: long_rows(c, 3, 1) and channels(c) == 3,
+    "stride_4_tiles": lambda c: all(a == Axis(4, 4) and n % 4 == 0 for a, n in sides(c)),
+    "stride_3_padded": lambda c: all(a == Axis(5, 3, 2, 2) for a in c.window),
     "only_before_padding": lambda c: all(a.before and not a.after for a in c.window),
     "only_after_padding": lambda c: all(a.after and not a.before for a in c.window),
     "asymmetric": lambda c: len({p for a in c.window for p in a.padding}) == 4,
