@@ -89,9 +89,8 @@ struct AtEdge {
   const Part* parts;
 };
 
-// The taps of a vector of outputs in one row, combined in their order.
-// `some` is their number where the compiler knows it, else 0: then two of stride 2 are read at
-// once.
+// The taps of a vector of outputs in one row, combined in their order. `some` is their number where
+// the compiler knows it, else 0; where it does, two taps of stride 2 come from one pair of loads.
 template <class M, Mode mode, int stride, int some, class Tap>
 struct RowOfTaps {
   using T = typename M::Element;
@@ -157,7 +156,7 @@ inline bool lines_of(const Sliding<typename M::Element>& window,
   const bool streams = how.streams;
   const Again more = again;
   Watch<M, mode> seen;
-  // Where two rows are read side by side the processor does not see what comes next.
+  // Where two rows are read side by side, fetching ahead was faster; where one is, it was not.
   [[maybe_unused]] const T* ahead = rows[0].values + kAhead / sizeof(T);
   for (Index r = 0; r < more.times; ++r) {
     const Index moved = r * more.from, x_out = r * more.to;
