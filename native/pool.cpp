@@ -132,7 +132,7 @@ Pool::Pool(std::vector<Axis> window, std::vector<Spans> spans, std::vector<Index
   const Index most_of_type[] = {0xff, 0xffff, 0xffffffff};
   if (!linear_) {  // the greatest number of each type stands for "no tap"
     if (taps > most_of_type[tap_type]) throw std::invalid_argument("pool: tap numbers do not fit");
-    if (taps <= kMostTapsInTable) tap_offset_ = tap_offsets();
+    if (taps <= kMostTapsInTable) tap_position_ = tap_positions();
     return;
   }
   const bool small = kGreatest[type] > 0 && taps <= kExactInFloat / kGreatest[type] &&
@@ -221,7 +221,7 @@ Task Pool::task() const {
   task.geometry = geometry_;
   task.recipe = recipe_;
   task.input_bytes = task.output_bytes = kElementBytes[type_];
-  if (!tap_offset_.empty()) task.tap_offset = tap_offset_.data();
+  if (!tap_position_.empty()) task.tap_position = tap_position_.data();
   if (!outer_divisor_.empty()) task.outer_divisor = outer_divisor_.data();
   const auto point = [&](const auto& lanes) {
     if (!lanes.slice_divisor.empty()) task.slice_divisor = lanes.slice_divisor.data();
@@ -239,17 +239,17 @@ Task Pool::task() const {
   return task;
 }
 
-std::vector<Index> Pool::tap_offsets() const {
+std::vector<Index> Pool::tap_positions() const {
   const Geometry& g = geometry_;
-  std::vector<Index> offsets = {0};
+  std::vector<Index> positions = {0};
   for (int l = 0; l < g.rank; ++l) {
-    const Index pitch = product(g.n, l + 1, g.rank) * g.inner * g.axis[l].dilation;
+    const Index pitch = product(g.n, l + 1, g.rank) * g.axis[l].dilation;
     std::vector<Index> next;
-    for (const Index offset : offsets)
-      for (Index k = 0; k < g.axis[l].kernel; ++k) next.push_back(offset + k * pitch);
-    offsets.swap(next);
+    for (const Index position : positions)
+      for (Index k = 0; k < g.axis[l].kernel; ++k) next.push_back(position + k * pitch);
+    positions.swap(next);
   }
-  return offsets;
+  return positions;
 }
 
 Index Pool::inputs(Index outer) const {
@@ -362,7 +362,8 @@ void Pool::select_backward(const How& how, Index outer, const void* grad, const 
 
 void Pool::pick(const How& how, Index outer, const void* in, const void* taps, void* out) const {
   Task t = task();
-  t.input = in, t.output = out, t.taps_in = taps;
+  t.input = in, t.taps_in = taps;
+  write_to(t, out, bytes(outer), outputs(outer));
   const Index size = kElementBytes[type_];
   const int log2 = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
   run(how.kernels.pick[log2][tap_type_], t, outer * geometry_.out[0], bytes(outer), how.threads);
@@ -370,7 +371,8 @@ void Pool::pick(const How& how, Index outer, const void* in, const void* taps, v
 
 void Pool::indices(const How& how, Index outer, const void* taps, void* out) const {
   Task t = task();
-  t.output = out, t.taps_in = taps;
+  t.taps_in = taps, t.output_bytes = kElementBytes[kI64];
+  write_to(t, out, outputs(outer) * t.output_bytes, outputs(outer));
   run(how.kernels.indices[tap_type_], t, outer * geometry_.out[0], bytes(outer), how.threads);
 }
 

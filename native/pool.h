@@ -66,7 +66,7 @@ class Pool {
 
  private:
   void merge_whole_axes();
-  std::vector<Index> tap_offsets() const;
+  std::vector<Index> tap_positions() const;
   void set_divisors();
   void set_weights();
   bool gathers() const;
@@ -87,7 +87,7 @@ class Pool {
   Lane lane_ = kLaneF32;  // of a linear reduction
   std::vector<Index> out_;
   std::vector<Spans> spans_;
-  std::vector<Index> tap_offset_, outer_divisor_, slice_divisor_;
+  std::vector<Index> tap_position_, outer_divisor_, slice_divisor_;
   // In lanes: of the three vectors of each kind one is used.
   template <class T>
   struct InLanes {

@@ -329,17 +329,21 @@ class Gather {
   Readers reader_, slice_ = nullptr, pixel_ = nullptr;
 };
 
-// Elements from a window's origin to one of its taps; worked out where there is no table.
-inline Index offset_of(const Task& task, Index tap) {
-  if (task.tap_offset) return task.tap_offset[tap];
+// Positions, channels not counted, from a window's origin to one of its taps; worked out where
+// there is no table.
+inline Index position_of(const Task& task, Index tap) {
+  if (task.tap_position) return task.tap_position[tap];
   const Geometry& g = task.geometry;
-  Index offset = 0, pitch = g.inner;
+  Index position = 0, pitch = 1;
   for (int l = g.rank - 1; l >= 0; --l) {
-    offset += tap % g.axis[l].kernel * g.axis[l].dilation * pitch;
+    position += tap % g.axis[l].kernel * g.axis[l].dilation * pitch;
     tap /= g.axis[l].kernel;
     pitch *= g.n[l];
   }
-  return offset;
+  return position;
+}
+inline Index offset_of(const Task& task, Index tap) {
+  return position_of(task, tap) * task.geometry.inner;
 }
 
 // Calls body(position, origin) for all outputs [begin, end) of axis 0 in ascending order: the

@@ -199,23 +199,98 @@ Index pick(const Task& task, Index begin, Index end, char* scratch) {
   return 0;
 }
 
+// Positions of taps of one byte from their window's origin, in arithmetic that vectors do: tap
+// numbers are taken apart by multiplication, which is exact for them.
+struct TapsApart {
+  static constexpr int kShift = 16;
+  std::int32_t step = 0, times[2] = {}, more[2] = {};
+
+  explicit TapsApart(const Geometry& g) {
+    const int last = g.rank - 1;
+    Index taps = 1, pitch = 1;
+    step = std::int32_t(g.axis[last].dilation);
+    for (int l = last; l > 0; --l) {  // from one axis to the next outer one
+      const Index skipped = g.axis[l].kernel * g.axis[l].dilation * pitch;
+      taps *= g.axis[l].kernel, pitch *= g.n[l];
+      times[last - l] = std::int32_t((1 << kShift) / taps + 1);
+      more[last - l] = std::int32_t(g.axis[l - 1].dilation * pitch - skipped);
+    }
+  }
+  static bool serves(const Geometry& g) {
+    Index plane = 1;
+    for (int l = 0; l < g.rank; ++l) {
+      if (g.axis[l].dilation > kMost) return false;
+      plane *= g.n[l] + extent(g.axis[l]);
+      if (plane > kMost) return false;
+    }
+    return true;
+  }
+  std::int32_t operator()(std::int32_t tap) const {
+    return tap * step + (tap * times[0] >> kShift) * more[0] + (tap * times[1] >> kShift) * more[1];
+  }
+
+ private:
+  static constexpr Index kMost = Index(1) << 30;
+};
+
+// The positions of some pixels' taps: `origins` says where their windows start, from `start` on.
+template <class Tap, class Position>
+void place_taps(const Tap* __restrict__ taps, Index channels, const Index* __restrict__ origins,
+                Index pixels, Index start, Index* __restrict__ out, Position position) {
+  const auto place = [=](Tap tap, Index at) {
+    return tap == kNoTap<Tap> ? -1 : at + position(tap);
+  };
+  if (channels == 1)
+    for (Index o = 0; o < pixels; ++o) out[o] = place(taps[o], start + origins[o]);
+  else
+    for (Index o = 0; o < pixels; ++o, taps += channels, out += channels)
+      for (Index c = 0; c < channels; ++c) out[c] = place(taps[c], start + origins[o]);
+}
+
 // Flat positions in the plane, channels not counted; -1 where there is no tap.
 template <class Tap>
 Index indices(const Task& task, Index begin, Index end, char* scratch) {
-  if (!scratch) return 0;
   const Geometry& g = task.geometry;
-  const Index plane_out = g.out[0] * slice_of(g, g.out, 0);
+  // Where windows start in the inner axes, from `level` on: long rows make good vectors.
+  constexpr Index kMostOrigins = 4096;
+  int level = g.rank - 1;
+  Index many = g.out[level];
+  while (level > 0 && many * g.out[level - 1] <= kMostOrigins) many *= g.out[--level];
+  Arena arena(scratch);
+  Index* origins = arena.take<Index>(many);
+  if (!scratch) return arena.used();
+  for (Index x = 0; x < many; ++x) {
+    Index rest = x, pitch = 1, start = 0;
+    for (int l = g.rank - 1; l >= level; --l) {
+      start += origin(g, l, rest % g.out[l]) * pitch;
+      rest /= g.out[l], pitch *= g.n[l];
+    }
+    origins[x] = start;
+  }
+  const bool apart = sizeof(Tap) == 1 && TapsApart::serves(g);
+  const TapsApart positions(g);
+  const auto place = [&](Index x, Index first, Index count, Index start) {
+    const Tap* taps = static_cast<const Tap*>(task.taps_in) + x;
+    Index* out = static_cast<Index*>(task.output) + x;
+    if (apart)
+      place_taps(taps, g.inner, origins + first, count, start, out, positions);
+    else
+      place_taps(taps, g.inner, origins + first, count, start, out,
+                 [&](Index tap) { return position_of(task, tap); });
+  };
+  const Index unit = slice_of(g, g.out, 0), plane_out = g.out[0] * unit;
   for_each_plane(begin, end, g.out[0], g.out[0], [&](Index plane, Index first, Index stop) {
-    const Tap* taps = static_cast<const Tap*>(task.taps_in) + plane * plane_out;
-    Index* out = static_cast<Index*>(task.output) + plane * plane_out;
-    for_each_output(g, first, stop, [&](Index x, Index origin) {
-      for (Index c = 0; c < g.inner; ++c) {
-        const bool any = taps[x + c] != kNoTap<Tap>;
-        out[x + c] = any ? (origin + offset_of(task, taps[x + c])) / g.inner : -1;
-      }
-    });
+    Index x = plane * plane_out + first * unit;
+    const Index pixels = unit / g.inner;
+    if (level == 0) return place(x, first * pixels, (stop - first) * pixels, 0);
+    for (Index o0 = first; o0 < stop; ++o0) {
+      const Index start = origin(g, 0, o0) * g.n[1];
+      if (level == 1) place(x, 0, many, start * (g.rank == 3 ? g.n[2] : 1)), x += many * g.inner;
+      for (Index o1 = 0; level == 2 && o1 < g.out[1]; ++o1, x += many * g.inner)
+        place(x, 0, many, (start + origin(g, 1, o1)) * g.n[2]);
+    }
   });
-  return 0;
+  return arena.used();
 }
 
 }  // namespace

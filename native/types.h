@@ -60,14 +60,14 @@ using Row = void (*)(const void* from, void* to, Index count, const Conversion&)
 // window.
 struct Task {
   Geometry geometry;
-  std::uint64_t recipe;     // what it was made from, one number each; 0 if that may change
-  const void* input;        // forward: the tensor; backward: the gradient of the output
-  void* output;             // forward: the pooled tensor; backward: the gradient of the input
-  const void* pooled;       // logsumexp: its output; input is what was pooled
-  const void* given;        // logsumexp: what is shared out
-  const void* taps_in;      // backward, pick and indices: one tap number an output
-  void* taps_out;           // forward: the same, or null
-  const Index* tap_offset;  // elements from a window's origin to each of its taps, or null
+  std::uint64_t recipe;       // what it was made from, one number each; 0 if that may change
+  const void* input;          // forward: the tensor; backward: the gradient of the output
+  void* output;               // forward: the pooled tensor; backward: the gradient of the input
+  const void* pooled;         // logsumexp: its output; input is what was pooled
+  const void* given;          // logsumexp: what is shared out
+  const void* taps_in;        // backward, pick and indices: one tap number an output
+  void* taps_out;             // forward: the same, or null
+  const Index* tap_position;  // from a window's origin to each of its taps, or null; no channels
   // The divisor of output (o0, rest) is outer_divisor[o0] * slice_divisor[rest], each 1 where null;
   // `rest` runs over axes 1.. and inner. With rank 1 everything is in slice_divisor.
   const void* slice_divisor;  // in lanes

@@ -20,7 +20,7 @@ from cenote._ops.eager import PLAIN, differentiable, eager_only, irregular
 from cenote._ops.registry import sizes_of
 from cenote.window import Window
 
-__all__ = ["SUMS", "Plan", "fresh", "into", "make"]
+__all__ = ["SUMS", "Plan", "fresh", "into", "make", "with_indices"]
 
 SUMS = {
     "avg": Sum(Divisor()),
@@ -41,6 +41,7 @@ class Plan:
     add: Sum  # what a linear one adds up
     forward: Callable[..., None]
     backward: Callable[..., None]
+    places: Callable[..., None]  # from taps to indices
     memory_format: torch.memory_format
     sizes: torch.Size
     strides: tuple[int, ...]
@@ -49,6 +50,7 @@ class Plan:
     bytes_written: int
     room: Callable[[], Tensor]
     room_for_taps: Callable[[], Tensor]
+    room_for_indices: Callable[[], Tensor]
     room_for_gradient: Callable[[], Tensor]
     irregular: bool
 
@@ -76,10 +78,11 @@ def make(x: Tensor, window: Window, reduce: str) -> Plan | None:
     strides = _strides(sizes, layout)
     return Plan(
         window, n, lead.numel() // inner, reduce if add is None else None, add or Sum(),
-        forward, backward, layout, sizes, strides, dtype,
+        forward, backward, pool.indices, layout, sizes, strides, dtype,
         x.numel() * x.itemsize, sizes.numel() * dtype.itemsize,
         partial(torch.empty_strided, sizes, strides, dtype=dtype),
         partial(torch.empty_strided, sizes, strides, dtype=_kernels.tap_type(window, x.dtype)),
+        partial(torch.empty_strided, sizes, strides, dtype=torch.int64),
         partial(torch.empty_strided, x.shape, _strides(x.shape, layout), dtype=x.dtype),
         irregular(window),
     )  # fmt: skip
@@ -110,6 +113,24 @@ def fresh(plan: Plan, x: Tensor, knobs: options.Options) -> Tensor:
     else:
         plan.forward(call, plan.select, plan.outer, x.data_ptr(), out.data_ptr(), 0)
     return out
+
+
+def with_indices(plan: Plan, x: Tensor, knobs: options.Options) -> tuple[Tensor, Tensor]:
+    """What a selecting plan selects, and where in its plane each element lies."""
+    if x.requires_grad and torch.is_grad_enabled():
+        pair: tuple[Tensor, Tensor] = _SelectWithIndices.apply(x, plan)  # type: ignore[no-untyped-call]
+        return pair
+    return _select(plan, x, knobs)[::2]
+
+
+def _select(plan: Plan, x: Tensor, knobs: options.Options) -> tuple[Tensor, Tensor, Tensor]:
+    """Values, taps and indices."""
+    out, taps, index = plan.room(), plan.room_for_taps(), plan.room_for_indices()
+    call = _kernels.call_with(knobs)
+    at = taps.data_ptr()
+    plan.forward(call, plan.select, plan.outer, x.data_ptr(), out.data_ptr(), at)
+    plan.places(call, plan.outer, at, index.data_ptr())
+    return out, taps, index
 
 
 def into(plan: Plan, x: Tensor, out: Any, knobs: options.Options) -> bool:
@@ -159,7 +180,7 @@ class _Select(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
+    def backward(ctx: Any, grad: Tensor, _: Any = None) -> Any:
         (taps,) = ctx.saved_tensors
         plan = ctx.plan
         knobs = options.current()
@@ -170,6 +191,16 @@ class _Select(torch.autograd.Function):
             return to, None
         flat = flatten(plan.window)
         return torch.ops.cenote.select_pool_backward(grad, taps, flat, plan.n), None
+
+
+class _SelectWithIndices(_Select):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, plan: Plan) -> Any:
+        out, taps, index = _select(plan, x, options.current())
+        ctx.plan = plan
+        ctx.save_for_backward(taps)
+        ctx.mark_non_differentiable(index)
+        return out, index
 
 
 class _Linear(torch.autograd.Function):

@@ -24,6 +24,9 @@ __all__ = ["average", "general", "shares", "sliding"]
 Arguments = tuple[Any, Any, Any, Any, bool]
 """Kernel, stride, padding, dilation, ceil mode."""
 
+Run = Callable[[Plan, Tensor, options.Options], Any]
+"""What to make of a plan."""
+
 _INTEGERS = {int}
 _REDUCTIONS = frozenset({"max", "min", "avg", "sum"})
 _MOST = 1024
@@ -41,7 +44,7 @@ def average(include: Any) -> str:
     return "avg" if include else "avg of what is inside"
 
 
-def sliding(op: Op, x: Tensor, arguments: Arguments, reduce: str) -> Tensor | None:
+def sliding(op: Op, x: Tensor, arguments: Arguments, reduce: str, run: Run = planned.fresh) -> Any:
     """A window that slides, by a plan; None where the ordinary way has to be gone."""
     kernel_size, stride, padding, dilation, _ = arguments
     if (
@@ -50,20 +53,25 @@ def sliding(op: Op, x: Tensor, arguments: Arguments, reduce: str) -> Tensor | No
         and (type(padding) is int or _plain(padding))
         and (type(dilation) is int or _plain(dilation))
     ):
-        return _fresh(op, x, arguments, reduce, _args.pool_window)
+        return _fresh(op, x, arguments, reduce, _args.pool_window, run)
     return None
 
 
 def shares(op: Op, x: Tensor, output_size: Any, reduce: str) -> Tensor | None:
     """As many windows as there shall be outputs, by a plan; None as above."""
     if type(output_size) is int or _plain(output_size):
-        return _fresh(op, x, (output_size,), reduce, _args.adaptive_window)
+        return _fresh(op, x, (output_size,), reduce, _args.adaptive_window, planned.fresh)
     return None
 
 
 def _fresh(
-    op: Op, x: Tensor, arguments: tuple[Any, ...], reduce: str, build: Callable[..., Window]
-) -> Tensor | None:
+    op: Op,
+    x: Tensor,
+    arguments: tuple[Any, ...],
+    reduce: str,
+    build: Callable[..., Window],
+    run: Run,
+) -> Any:
     if not eager_only(x) or x.layout is not torch.strided:
         return None
     knobs = options.current()
@@ -76,7 +84,7 @@ def _fresh(
         plan = _keep(key, op.name, x, window, reduce)
         if plan is None:
             return None
-    return planned.fresh(plan, x, knobs)
+    return run(plan, x, knobs)
 
 
 def general(

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from cenote import _args
+from cenote._ops import planned
 from cenote.functional import _plans, _reductions
 from cenote.functional._families import ANY, Family, Op
 
@@ -72,10 +73,11 @@ def _select_pool(
     $example
     """
     arguments = (kernel_size, stride, padding, dilation, ceil_mode)
-    if padding_mode == "identity" and not return_indices:
-        planned = _plans.sliding(_op, input, arguments, _op.reduce)
-        if planned is not None:
-            return planned
+    if padding_mode == "identity":
+        run = planned.with_indices if return_indices else planned.fresh
+        result = _plans.sliding(_op, input, arguments, _op.reduce, run)
+        if result is not None:
+            return result
     window = _args.pool_window(_op.name, _op.rank, *arguments)
     return _reductions.select(_op.name, input, window, _op.reduce, return_indices, padding_mode)
 
@@ -158,9 +160,9 @@ def _avg_pool1d(
     arguments = (kernel_size, stride, padding, dilation, ceil_mode)
     if padding_mode == "identity" and rounding == "trunc" and divisor_override is None:
         reduce = _plans.average(count_include_pad)
-        planned = _plans.sliding(_op, input, arguments, reduce)
-        if planned is not None:
-            return planned
+        result = _plans.sliding(_op, input, arguments, reduce)
+        if result is not None:
+            return result
     window = _args.pool_window(_op.name, _op.rank, *arguments)
     return _reductions.average(
         _op.name,
@@ -216,9 +218,9 @@ def _avg_pool(
     arguments = (kernel_size, stride, padding, dilation, ceil_mode)
     if padding_mode == "identity" and rounding == "trunc" and divisor_override is None:
         reduce = _plans.average(count_include_pad)
-        planned = _plans.sliding(_op, input, arguments, reduce)
-        if planned is not None:
-            return planned
+        result = _plans.sliding(_op, input, arguments, reduce)
+        if result is not None:
+            return result
     window = _args.pool_window(_op.name, _op.rank, *arguments)
     return _reductions.average(
         _op.name,
@@ -261,9 +263,9 @@ def _sum_pool(
     """
     arguments = (kernel_size, stride, padding, dilation, ceil_mode)
     if padding_mode == "identity":
-        planned = _plans.sliding(_op, input, arguments, "sum")
-        if planned is not None:
-            return planned
+        result = _plans.sliding(_op, input, arguments, "sum")
+        if result is not None:
+            return result
     window = _args.pool_window(_op.name, _op.rank, *arguments)
     return _reductions.total(_op.name, input, window, padding_mode=padding_mode)
 
