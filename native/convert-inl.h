@@ -54,6 +54,24 @@ inline F16 to_f16(float x) {
   return {std::uint16_t(half | sign)};
 }
 
+// A vector of elements as lanes.
+template <class T, class E, class Lanes>
+inline Vec<T> load_as(const E* from, Lanes lanes) {
+  if constexpr (std::is_same_v<E, T>) {
+    return load_first<T>(from, lanes);
+  } else {
+    constexpr bool whole = std::is_same_v<Lanes, AllLanes<T>>;
+    using Bits = typename UnsignedOf<sizeof(E)>::type;
+    using V = typename VecOf<std::conditional_t<std::is_same_v<E, BF16>, Bits, E>, kLanes<T>>::type;
+    V elements = {};
+    __builtin_memcpy(&elements, from, std::size_t(whole ? kLanes<T> : int(lanes)) * sizeof(E));
+    if constexpr (std::is_same_v<E, BF16>)
+      return Vec<T>(__builtin_convertvector(elements, TapVec<T>) << 16);
+    else
+      return __builtin_convertvector(elements, Vec<T>);
+  }
+}
+
 template <class To, class From>
 inline To element_of(From lane) {
   if constexpr (std::is_same_v<To, BF16>)

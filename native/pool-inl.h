@@ -7,6 +7,7 @@
 
 #include "deal-inl.h"
 #include "flat-inl.h"
+#include "fold-inl.h"
 #include "readers-inl.h"
 #include "short-inl.h"
 #include "wide-inl.h"
@@ -77,6 +78,22 @@ constexpr Index kBandsKept = 4;
 template <class T>
 constexpr Index kLongestInBand = 2 * kBand<T>;
 
+// The elements that sums may load as lanes, without a pass of their own.
+template <class M>
+struct LoadedOf {
+  using type = typename M::Element;
+};
+template <>
+struct LoadedOf<Sum<float>> {
+  using type = BF16;
+};
+template <>
+struct LoadedOf<Sum<std::int16_t>> {
+  using type = std::uint8_t;
+};
+template <class M>
+using Loaded = typename LoadedOf<M>::type;
+
 template <class M, class Tap, class Way>
 class Reduction {
  public:
@@ -132,7 +149,10 @@ class Reduction {
     }
     if (const Index direct = direct_operands()) {
       direct_rows_ = direct / g_.axis[g_.rank - 1].kernel;
+      looks_first_ = M::selects && kFloats<T> && g_.rank == 2 && direct >= 4 * steps(g_);
       direct_ = arena.take<Operand<T, Tap>>(direct_rows_ + direct);
+      from_elements_ =
+          arena.take<Operand<Loaded<M>, Tap>>(loads_elements() ? direct_rows_ + direct : 0);
     }
     if (prepares()) prepared_ = arena.take<T>(most_prepared());
     if constexpr (kKeepsTaps<Tap>) find_first_taps(arena);
@@ -157,6 +177,7 @@ class Reduction {
   // The plane to reduce; the slices of the one before are forgotten.
   void start_plane(const char* plane) {
     plane_ = plane;
+    odd_ = false, looked_at_ = 0;
     forget(0);
   }
 
@@ -187,7 +208,10 @@ class Reduction {
     for (Index t = begin; t < end; ++t, out += slice, taps = advance(taps, slice)) {
       if constexpr (kAtOnce)
         if (direct_) {
-          direct(t, out, taps, finish_for(t, 0));
+          if (loads_elements())
+            direct(from_elements_, t, out, taps, finish_for(t, 0));
+          else
+            direct(direct_, t, out, taps, finish_for(t, 0));
           continue;
         }
       step(0, nullptr, t, out, taps, finish_for(t, 0));
@@ -333,6 +357,15 @@ class Reduction {
     return min(all, length) * slice + 2 * kLanes<T> * axis.stride;
   }
 
+  // Whether elements that are no lanes can be loaded as lanes.
+  bool loads_elements() const {
+    if constexpr (Way::forward && kTuned<M, Tap> && !std::is_same_v<Loaded<M>, T>) {
+      const Row pass = read_row<Loaded<M>, T, Map::kPlain>;
+      return task_.read == pass;
+    }
+    return false;
+  }
+
   // How many sources a target has at most along an axis.
   Index most_sources(int level) const {
     Index most = min(g_.axis[level].kernel, Way::sources(g_)[level]);
@@ -344,7 +377,19 @@ class Reduction {
 
   // Whether, with channels inside, all taps of a window are combined in registers at once, and how
   // many they are at most: where that takes fewer loads than passing the slices through memory.
-  Index direct_operands() const { return prepares() ? 0 : directly(g_); }
+  Index direct_operands() const {
+    const Index together = directly(g_);
+    if (!prepares()) return together;
+    return loads_elements() && together <= kMostLoads * steps(g_) ? together : 0;
+  }
+  // How many inputs windows move on by.
+  static Index steps(const Geometry& g) {
+    Index all = 1;
+    for (int l = 0; l < g.rank; ++l) all *= g.axis[l].stride;
+    return all;
+  }
+  // Elements that become lanes as they are loaded do so for each window that reads them.
+  static constexpr Index kMostLoads = 3;
   static Index directly(const Geometry& g) {
     if (!kAtOnce || g.inner == 1 || g.rank == 1 || M::weighted || rows(g)) return 0;
     Index together = 1, in_passes = 0;
@@ -381,6 +426,9 @@ class Reduction {
     if (!prepared_) return source;
     if (task_.read) {
       task_.read(from, prepared_, length, task_.conversion);
+      // What is worked on now is in the caches: time to fetch what comes next.
+      const char* next = from + length * task_.input_bytes;
+      for (Index x = 0; x < length * task_.input_bytes; x += 64) __builtin_prefetch(next + x);
       source = prepared_;
     }
     if constexpr (!M::selects)
@@ -641,25 +689,45 @@ class Reduction {
     return true;
   }
 
+  // Looks for a NaN in those rows of target t that were not looked at before.
+  void look_at_rows(Index t) {
+    const Run& run = level_[0].runs[t];
+    const Index slice = level_[0].source_slice, begin = max(looked_at_, run.source);
+    if (run.count == 0 || odd_) return;
+    looked_at_ = max(looked_at_, run.source + (run.count - 1) * run.step + 1);
+    const T* source = reinterpret_cast<const T*>(plane_);
+    Vec<T> sum[4] = {};
+    Index x = begin * slice, end = looked_at_ * slice;
+    for (; x + 4 * kLanes<T> <= end; x += 4 * kLanes<T>)
+      for (int v = 0; v < 4; ++v) sum[v] += load<Vec<T>>(source + x + v * kLanes<T>);
+    sweep<T>(max(0, end - x),
+             [&](Index at, auto lanes) { sum[0] += load_first<T>(source + x + at, lanes); });
+    const Vec<T> all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    odd_ = any_lane(all != all);
+  }
+
   // All taps at once: one list of pointers for all outputs of a row that read alike, however many
   // axes there are.
-  template <class Finish>
-  void direct(Index t, T* out, Tap* taps, Finish finish) {
+  template <class E, class Finish>
+  void direct(Operand<E, Tap>* operand, Index t, T* out, Tap* taps, Finish finish) {
     const int last_level = g_.rank - 1;
+    if constexpr (std::is_same_v<E, T> && M::selects && kFloats<T>)
+      if (looks_first_) look_at_rows(t);
     const Index pixels_in_row = g_.out[last_level], stride = g_.axis[last_level].stride;
     Index target[kMaxRank] = {t};
     Combination<M, Tap> how = how_;
     how.may_be_empty = false, how.streams = streams_;
+    how.plain = looks_first_ && !odd_;
     for (Index x = 0; x < level_[0].target_slice;) {
-      direct_[0] = {reinterpret_cast<const T*>(plane_), nullptr, 0, T(1)};
+      operand[0] = {reinterpret_cast<const E*>(plane_), nullptr, 0, E{}};
       Index count = 1;
       for (int l = 0; l < last_level; ++l)
-        count = expand(direct_, count, level_[l].runs[target[l]], level_[l].source_slice,
+        count = expand(operand, count, level_[l].runs[target[l]], level_[l].source_slice,
                        level_[l].taps_inside);
       for (Index o = 0, times; o < pixels_in_row; o += times) {
         times = alike(level_[last_level].runs, o, pixels_in_row, 1, stride);
-        Operand<T, Tap>* list = direct_ + direct_rows_;
-        for (Index e = 0; e < count; ++e) list[e] = direct_[e];
+        Operand<E, Tap>* list = operand + direct_rows_;
+        for (Index e = 0; e < count; ++e) list[e] = operand[e];
         const Index taps_in_all = expand(list, count, level_[last_level].runs[o], g_.inner, 1);
         const Again again = {times, stride * g_.inner, g_.inner};
         strip<M>(list, taps_in_all, again, how, g_.inner, out + x, advance(taps, x),
@@ -735,7 +803,14 @@ class Reduction {
   Flat<T, Tap> flattened_;
   const char* plane_ = nullptr;
   Level level_[kMaxRank] = {};
-  Operand<T, Tap>* direct_ = nullptr;  // those of rows, and behind them those of pixels
+  // Those of rows, and behind them those of pixels; the second where elements become lanes as they
+  // are loaded.
+  Operand<T, Tap>* direct_ = nullptr;
+  Operand<Loaded<M>, Tap>* from_elements_ = nullptr;
+  // Whether rows are looked at for a NaN before they are combined: where each is read often. Those
+  // below `looked_at_` were, and there may have been one.
+  bool looks_first_ = false, odd_ = false;
+  Index looked_at_ = 0;
   Index direct_rows_ = 0;
   Tap* first_tap_ = nullptr;
   T* prepared_ = nullptr;

@@ -1,9 +1,10 @@
 // The kernel that forward and linear backward passes are made of: a strip combines rows of equal
-// length. It knows no rank, no padding and no layout. And a fold: a row to one element.
+// length. It knows no rank, no padding and no layout.
 #pragma once
 
 #include <type_traits>
 
+#include "convert-inl.h"
 #include "monoid.h"
 
 namespace cenote::CENOTE_TARGET {
@@ -30,7 +31,8 @@ template <class Tap>
 constexpr bool kKeepsTaps = !std::is_void_v<Tap>;
 
 // A row to combine: its values, the taps that led to them so far (or null), the tap leading here,
-// and what it is multiplied by.
+// and what it is multiplied by. The values are lanes, or elements that become lanes as they are
+// loaded.
 template <class T, class Tap>
 struct Operand {
   const T* values;
@@ -269,18 +271,18 @@ struct Operands<T, Tap, 0> {
 // out[x] = the combination of operand[0][x], operand[1][x], ..., and the taps that it came from.
 // `some` is the number of operands where the compiler knows it, else 0. Returns whether a NaN was
 // seen.
-template <class M, Mode mode, int some, class Tap, class Finish>
-inline bool strip_of(const Operand<typename M::Element, Tap>* operands, Index many,
-                     const Again& again, const Combination<M, Tap>& how, Index length,
-                     typename M::Element* out, Tap* taps, Finish finish) {
+template <class M, Mode mode, int some, class E, class Tap, class Finish>
+inline bool strip_of(const Operand<E, Tap>* operands, Index many, const Again& again,
+                     const Combination<M, Tap>& how, Index length, typename M::Element* out,
+                     Tap* taps, Finish finish) {
   using T = typename M::Element;
-  const Operands<T, Tap, some> operand(operands);
+  const Operands<E, Tap, some> operand(operands);
   const Index count = some ? some : many;
   const Combination<M, Tap> with = how;
   Watch<M, mode> seen;
   const auto at = [=, &seen](Index moved, Index x_out, Index x, auto lanes) CENOTE_INLINED {
-    const auto values_of = [=](const Operand<T, Tap>& from) {
-      const Vec<T> values = load_first<T>(from.values + moved + x, lanes);
+    const auto values_of = [=](const Operand<E, Tap>& from) {
+      const Vec<T> values = load_as<T>(from.values + moved + x, lanes);
       if constexpr (M::weighted)
         return values * from.weight;
       else
@@ -289,7 +291,7 @@ inline bool strip_of(const Operand<typename M::Element, Tap>* operands, Index ma
     Vec<T> kept = values_of(operand[0]);
     Watch<M, mode> watch{kept};
     if constexpr (kKeepsTaps<Tap>) {
-      const auto tap_of = [=](const Operand<T, Tap>& from) {
+      const auto tap_of = [=](const Operand<E, Tap>& from) {
         const TapVec<T> here = broadcast<TapVec<T>>(Tap(from.tap));
         return from.taps ? here + load_taps<T>(from.taps + x, 0, lanes) : here;
       };
@@ -324,10 +326,10 @@ inline bool strip_of(const Operand<typename M::Element, Tap>* operands, Index ma
   return seen.found();
 }
 
-template <class M, Mode mode, class Tap, class Finish>
-inline bool strip_of(const Operand<typename M::Element, Tap>* operand, Index count,
-                     const Again& again, const Combination<M, Tap>& how, Index length,
-                     typename M::Element* out, Tap* taps, Finish finish) {
+template <class M, Mode mode, class E, class Tap, class Finish>
+inline bool strip_of(const Operand<E, Tap>* operand, Index count, const Again& again,
+                     const Combination<M, Tap>& how, Index length, typename M::Element* out,
+                     Tap* taps, Finish finish) {
   if constexpr (kTuned<M, Tap>) {
     if (count == 2) return strip_of<M, mode, 2>(operand, 2, again, how, length, out, taps, finish);
     if (count == 3) return strip_of<M, mode, 3>(operand, 3, again, how, length, out, taps, finish);
@@ -338,10 +340,10 @@ inline bool strip_of(const Operand<typename M::Element, Tap>* operand, Index cou
 }
 
 // The operands may be anything, but with how.plain hold no NaN. Returns whether they may hold one.
-template <class M, class Tap, class Finish>
-inline bool strip_at_once(const Operand<typename M::Element, Tap>* operand, Index count,
-                          const Again& again, const Combination<M, Tap>& how, Index length,
-                          typename M::Element* out, Tap* taps, Finish finish) {
+template <class M, class Tap, class Finish, class E>
+inline bool strip_at_once(const Operand<E, Tap>* operand, Index count, const Again& again,
+                          const Combination<M, Tap>& how, Index length, typename M::Element* out,
+                          Tap* taps, Finish finish) {
   using T = typename M::Element;
   if (count == 0) {
     sweep_again<T>(again, length, [=](Index, Index x_out, Index x, auto lanes) {
@@ -371,12 +373,12 @@ constexpr Index kMostSideBySide = 16, kSideBySide = 4;
 
 // The same; of very many operands a few at a time, with what came before as the first of them. What
 // is combined twice because there is a NaN among it changes nothing.
-template <class M, class Tap, class Finish>
-inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count, const Again& again,
+template <class M, class Tap, class Finish, class E>
+inline bool strip(const Operand<E, Tap>* operand, Index count, const Again& again,
                   const Combination<M, Tap>& how, Index length, typename M::Element* out, Tap* taps,
                   Finish finish) {
   using T = typename M::Element;
-  if constexpr (kTuned<M, Tap> && !kKeepsTaps<Tap>)
+  if constexpr (kTuned<M, Tap> && !kKeepsTaps<Tap> && std::is_same_v<E, T>)
     if (count > kMostSideBySide && again.times == 1) {
       Combination<M, Tap> some = how;
       some.streams = false;
@@ -393,139 +395,6 @@ inline bool strip(const Operand<typename M::Element, Tap>* operand, Index count,
              nan;
     }
   return strip_at_once<M>(operand, count, again, how, length, out, taps, finish);
-}
-
-// One output from `count` neighbours: the lanes take turns along the row, and are put together in
-// the order of their elements, so that the first of equals wins and the last NaN.
-template <class M>
-struct Folded {
-  typename M::Element value;
-  Index at;
-};
-template <class M>
-inline Folded<M> fold(const typename M::Element* row, Index count) {
-  using T = typename M::Element;
-  using U = typename UnsignedOf<sizeof(T)>::type;
-  // Lanes of 8 or 16 bits count no further; there what is equal is the same, so the place is no
-  // use.
-  constexpr bool places = M::selects && sizeof(T) >= 4;
-  Vec<T> kept = {};
-  TapVec<T> here = count_up<T>(), best = here;
-  const int used = int(min(count, kLanes<T>));
-  sweep<T>(count, [&](Index x, auto lanes) {
-    if (x == 0) {
-      kept = load_first<T>(row, lanes);
-    } else if constexpr (M::selects) {
-      const Vec<T> next = load_lanes<Vec<T>>(row + x, 0, lanes, kept);
-      auto taken = M::takes(next, kept);
-      if (lanes < kLanes<T>) taken &= count_up<T>() < broadcast<TapVec<T>>(U(lanes));
-      kept = taken ? next : kept;
-      if constexpr (places) best = taken ? here : best;
-    } else {
-      kept += load_first<T>(row + x, lanes);
-    }
-    if constexpr (places) here += broadcast<TapVec<T>>(U(kLanes<T>));
-  });
-  Folded<M> all = {kept[0], Index(best[0])};
-  for (int lane = 1; lane < min(used, kLanes<T>); ++lane) {
-    const Folded<M> next = {kept[lane], Index(best[lane])};
-    if constexpr (M::selects) {
-      const bool later = M::takes(next.value, all.value), earlier = M::takes(all.value, next.value);
-      const bool alike = later == earlier;  // equals: the first; two NaNs: the last
-      if (alike ? (next.at > all.at) == later : later) all = next;
-    } else {
-      all.value += next.value;
-    }
-  }
-  return all;
-}
-
-// All lanes of a vector together: its upper half with the lower one, as often as it has halves.
-template <class M, class V, int... lane>
-inline typename M::Element halves(V v, Sequence<lane...>) {
-  constexpr int n = sizeof...(lane);
-  if constexpr (n >= 2)
-    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 1)...));
-  if constexpr (n >= 4)
-    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 2)...));
-  if constexpr (n >= 8)
-    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 4)...));
-  if constexpr (n >= 16)
-    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 8)...));
-  if constexpr (n >= 32)
-    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 16)...));
-  if constexpr (n >= 64)
-    v = M::template combine<true>(v, __builtin_shufflevector(v, v, (lane ^ 32)...));
-  return v[0];
-}
-
-// The same where only the value counts: lanes are put together by halves.
-template <class M>
-inline typename M::Element fold_value(const typename M::Element* row, Index count) {
-  using T = typename M::Element;
-  constexpr Index L = kLanes<T>;
-  if (count < L) {  // one after the other is as quick
-    T all = row[0];
-    for (Index x = 1; x < count; ++x) {
-      if constexpr (M::selects)
-        all = M::takes(row[x], all) ? row[x] : all;
-      else
-        all += row[x];
-    }
-    return all;
-  }
-  if constexpr (L >= 4 && kCommon<M, void>) {
-    Vec<T> kept = load<Vec<T>>(row);
-    Watch<M, M::selects && kFloats<T> ? kWatching : kPlain> seen{kept};
-    const auto take = [&](Vec<T> next) {
-      seen(next);
-      kept = M::template combine<true>(kept, next);
-    };
-    Index x = L;
-    for (; x + L <= count; x += L) take(load<Vec<T>>(row + x));
-    // Of a selection some may count twice, which changes nothing; not so of a sum.
-    if (x < count)
-      take(M::selects ? load<Vec<T>>(row + count - L)
-                      : load_lanes<Vec<T>>(row + x, 0, int(count - x), Vec<T>{}));
-    const T all = halves<M>(kept, AllOf<T>{});
-    // A zero may have another sign than the first one of the row.
-    if (!M::selects || !kFloats<T> || (!seen.found() && all != T(0))) return all;
-  }
-  return fold<M>(row, count).value;
-}
-
-// Where in a row a value is for the first time. It has to be there.
-template <class T>
-inline Index find(const T* row, Index count, T value) {
-  Index x = 0;
-  while (x + kLanes<T> <= count && !any_lane(load<Vec<T>>(row + x) == broadcast<Vec<T>>(value)))
-    x += kLanes<T>;
-  while (row[x] != value) ++x;
-  return x;
-}
-
-// A run of neighbours from `row` on, and if taps are kept which of them it was.
-template <class M, class Tap>
-inline typename M::Element fold_run(const typename M::Element* row, const Run& run,
-                                    typename M::Element fill, Tap* tap) {
-  if constexpr (kKeepsTaps<Tap>) {
-    if (run.count == 0) {
-      *tap = kNoTap<Tap>;
-      return fill;
-    }
-    if constexpr (kCommon<M, Tap> && kFloats<typename M::Element>) {
-      const auto value = fold_value<M>(row, run.count);
-      if (value == value) {  // the first of its equals
-        *tap = Tap(run.tap + find(row, run.count, value));
-        return value;
-      }
-    }
-    const Folded<M> all = fold<M>(row, run.count);
-    *tap = Tap(run.tap + all.at);
-    return all.value;
-  } else {
-    return run.count ? fold_value<M>(row, run.count) : fill;
-  }
 }
 
 }  // namespace cenote::CENOTE_TARGET

@@ -13,8 +13,9 @@ class ShortRow {
   // Worth it only where lanes of two vectors are picked at once, and for few vectors.
   static bool takes(const Geometry& g) {
     const int last = g.rank - 1;
-    if (!kPicksLanes<T> || g.inner > 1 || g.axis[last].kernel > kMostTaps) return false;
-    if (g.n[last] > kLongest) return false;
+    if (!kPicksLanes<T> || g.axis[last].kernel > kMostTaps) return false;
+    if (g.inner > 1 && (g.starts[last] || g.inner >= kLanes<T>)) return false;
+    if (g.n[last] * g.inner > kLongest) return false;
     for (Index o = 0; g.starts[last] && o < g.out[last]; ++o) {
       if (g.stops[last][o] <= g.starts[last][o]) return false;
       if (o > 0 && g.starts[last][o] < g.starts[last][o - 1]) return false;
@@ -24,7 +25,8 @@ class ShortRow {
 
   void plan(const Geometry& g, Arena& arena) {
     const int last = g.rank - 1;
-    n_ = g.n[last], outputs_ = g.out[last], taps_ = g.axis[last].kernel, at_once_ = at_once(g);
+    n_ = g.n[last] * g.inner, outputs_ = g.out[last] * g.inner, taps_ = g.axis[last].kernel,
+    at_once_ = at_once(g);
     const Index vectors = (outputs_ + at_once_ - 1) / at_once_;
     first_ = arena.take<Index>(vectors);
     lane_ = arena.take<Lane>(vectors * taps_ * kLanes<T>);
@@ -81,19 +83,22 @@ class ShortRow {
   using Lane = typename UnsignedOf<sizeof(T)>::type;
   static constexpr Index kMostTaps = 8, kLongest = 512, kLeastAtOnce = 4;
 
+  // Where element o of a row of outputs finds its tap k.
   static Index position(const Geometry& g, Index o, Index k) {
     const int last = g.rank - 1;
     const Axis& axis = g.axis[last];
     if (g.starts[last]) return g.starts[last][o] + k;
-    return o * axis.stride - axis.before + k * axis.dilation;
+    const Index channel = o % g.inner;
+    return (o / g.inner * axis.stride - axis.before + k * axis.dilation) * g.inner + channel;
   }
-  // So many outputs, from any one on, read no more than two vectors.
+  // So many outputs, from any one on, read no more than two vectors; of whole pixels.
   static Index at_once(const Geometry& g) {
     const int last = g.rank - 1;
     const Index most = 2 * kLanes<T>;
     if (!g.starts[last]) {
-      const Index left = most - extent(g.axis[last]);
-      return left < 0 ? 0 : min(kLanes<T>, left / g.axis[last].stride + 1);
+      const Index pixels = most / g.inner - extent(g.axis[last]);
+      if (pixels < 0) return 0;
+      return min(kLanes<T> / g.inner, pixels / g.axis[last].stride + 1) * g.inner;
     }
     for (Index outputs = min(kLanes<T>, g.out[last]);; --outputs) {
       bool fits = true;

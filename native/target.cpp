@@ -25,12 +25,13 @@ struct DivideEach {
   }
 };
 
-// Whether every plane is a row with one window, as where all of a plane is pooled.
-template <class M>
+// Whether every plane is a row with one window, as where all of a plane is pooled; and whether
+// there is a way to fold it at once.
+template <class M, class Tap>
 bool folds_planes(const Task& task) {
   const Geometry& g = task.geometry;
-  return !task.divides_sources && g.rank == 1 && g.inner == 1 && g.out[0] == 1 &&
-         g.axis[0].dilation == 1 && !M::weighted;
+  return !task.divides_sources && g.rank == 1 && g.out[0] == 1 && g.axis[0].dilation == 1 &&
+         !M::weighted && (g.inner == 1 || (!kKeepsTaps<Tap> && FoldPixels<M>::takes(g.inner)));
 }
 
 // One output from every plane, many planes at once.
@@ -65,13 +66,64 @@ Index fold_planes(const Task& task, Index begin, Index end, char* scratch, Finis
   return arena.used();
 }
 
+// The same, one plane at a time, with channels inside.
+template <class M, class FinishFor>
+Index fold_pixels(const Task& task, Index begin, Index end, char* scratch, FinishFor finish_for) {
+  using T = typename M::Element;
+  const Geometry& g = task.geometry;
+  const Run run = inputs(g, 0, 0);
+  const Index channels = g.inner, first = run.source * channels, all = run.count * channels;
+  Arena arena(scratch);
+  Combination<M, void> how = {};
+  how.fill = M::identity(task.identity);
+  FoldPixels<M> fold(channels, how.fill, arena);
+  const Index at_once = task.read ? max(1, kStretch / fold.width()) * fold.width() : all;
+  Destination<T> to(task, channels, false, arena);
+  T* read = task.read ? arena.take<T>(at_once) : nullptr;
+  if (!scratch) return arena.used();
+  const auto each_part = [&](Index plane, auto body) {
+    const char* from = static_cast<const char*>(task.input) +
+                       (plane * g.n[0] * channels + first) * task.input_bytes;
+    for (Index x = 0; x < all; x += at_once, from += at_once * task.input_bytes) {
+      const Index count = min(at_once, all - x);
+      if (read) task.read(from, read, count, task.conversion);
+      body(read ? read : reinterpret_cast<const T*>(from), count);
+    }
+  };
+  const auto finish = finish_for(0, 0);
+  for (Index plane = begin; plane < end; ++plane) {
+    T* out = to.lanes(plane * channels);
+    fold.start();
+    each_part(plane, [&](const T* from, Index count) { fold.add(from, count); });
+    if (!fold.result(out)) {
+      bool started = false;
+      each_part(plane, [&](const T* from, Index count) {
+        for (Index x = 0; x < count; x += channels, started = true) {
+          const Operand<T, void> pair[] = {{started ? out : from + x, nullptr, 0, T(1)},
+                                           {from + x, nullptr, 0, T(1)}};
+          strip_at_once<M, void>(pair, started ? 2 : 1, Again{1, 0, 0}, how, channels, out, nullptr,
+                                 Keep{});
+        }
+      });
+    }
+    sweep<T>(channels, [=](Index x, auto lanes) {
+      store_first<T>(out + x, lanes, finish(load_first<T>(out + x, lanes), x, lanes));
+    });
+    to.done(plane * channels, channels);
+  }
+  return arena.used();
+}
+
 // The walk that all reductions share.
 template <class M, class Tap, class Way, class FinishFor>
 Index reduce(const Task& task, Index begin, Index end, char* scratch, FinishFor finish_for) {
   using T = typename M::Element;
   const Geometry& g = task.geometry;
   if constexpr (Way::forward && kCommon<M, Tap>)
-    if (folds_planes<M>(task)) return fold_planes<M, Tap>(task, begin, end, scratch, finish_for);
+    if (folds_planes<M, Tap>(task)) {
+      if (g.inner == 1) return fold_planes<M, Tap>(task, begin, end, scratch, finish_for);
+      if constexpr (!kKeepsTaps<Tap>) return fold_pixels<M>(task, begin, end, scratch, finish_for);
+    }
   Arena arena(scratch);
   const Index units = Way::targets(g)[0], slice = slice_of(g, Way::targets(g), 0);
   const Index at_once = Reduction<M, Tap, Way>::at_once(g);

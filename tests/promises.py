@@ -108,6 +108,10 @@ PLANES = {
     "long_rows_in_padding": lambda c: long_rows(c, 3, 1) and counts(c).min() == 1,
     "long_rows_s2_in_padding": lambda c: long_rows(c, 5, 2) and counts(c).min() == 1,
     "long_rows_few_channels": lambda c: long_rows(c, 3, 1) and channels(c) == 3,
+    "few_channels_2x2": lambda c: channels(c) == 6 and every(kernel=2, stride=2)(c),
+    "few_channels_padded_s2": lambda c: channels(c) == 3 and every(stride=2, padding=(1, 1))(c),
+    "ten_channels_2x2": lambda c: channels(c) == 10 and every(kernel=2, stride=2)(c),
+    "plane_of_many_outputs": lambda c: np.prod(c.out_shape[2:]) > CHUNK,
     "stride_4_tiles": lambda c: all(a == Axis(4, 4) and n % 4 == 0 for a, n in sides(c)),
     "stride_3_padded": lambda c: all(a == Axis(5, 3, 2, 2) for a in c.window),
     "only_before_padding": lambda c: all(a.before and not a.after for a in c.window),
@@ -198,6 +202,7 @@ VOLUMES = {
     "volume_global": lambda c: tuple(a.kernel for a in c.window) == c.n,
     "volume_more_than_255_taps": lambda c: c.window.kernel_taps > 256,
     "volume_kernel_9": every(kernel=9, stride=1),
+    "volume_of_large_slices": lambda c: np.prod(c.out_shape[-2:]) > CHUNK,
     "volume_asymmetric": lambda c: len({p for a in c.window for p in a.padding}) == 6,
     "volume_same_even": lambda c: all(a.after == a.before + 1 for a in c.window),
     "volume_dilated": every(dilation=2),
@@ -207,6 +212,11 @@ VOLUMES = {
         c.out_shape > without_ceil(c).out_shape and every(dilation=2)(c)
     ),
 }
+
+
+def one_pixel(c):
+    return c.out_shape[-2:] == (1, 1)
+
 
 SHARES = {
     "alexnet_head": lambda c: c.out_shape[-2:] == (6, 6),
@@ -224,6 +234,11 @@ SHARES = {
     "shares_unbatched": lambda c: len(c.shape) == 3,
     "shares_zero_batch": lambda c: c.shape[0] == 0,
     "share_beside_a_kernel": lambda c: irregular(c) == [False, True] and c.arguments() is None,
+    "whole_few_channels": lambda c: one_pixel(c) and channels(c) < LANES,
+    "whole_odd_channels": lambda c: one_pixel(c) and channels(c) % 2 == 1 and channels(c) < LANES,
+    "whole_fewer_pixels_than_a_row": lambda c: one_pixel(c) and np.prod(c.n) < LANES,
+    "whole_channels_tail": lambda c: one_pixel(c) and LANES < channels(c) < 3 * LANES,
+    "whole_many_channels": lambda c: one_pixel(c) and channels(c) > 8 * LANES,
     "line_shares": lambda c: c.out_shape[-1] == 7 and irregular(c) == [True],
     "line_shares_divide": lambda c: irregular(c) == [False],
     "line_whole": lambda c: c.out_shape[-1] == 1,

@@ -76,6 +76,10 @@ _LONG_ROWS = [
     Case("long_rows_in_padding", "windows with one row of three", (1, 2, 7, 40), _both(3, 1, 2)),
     Case("long_rows_s2_in_padding", "and of five", (1, 2, 19, 61), _both(5, 2, 4)),
     Case("long_rows_few_channels", "rows of 3 in channels_last", (1, 3, 15, 40), _both(3, 1, 1)),
+    Case("few_channels_2x2", "two pixels of 6 a vector", (2, 6, 14, 14), _both(2, 2)),
+    Case("few_channels_padded_s2", "five pixels of 3", (1, 3, 9, 21), _both(3, 2, 1)),
+    Case("ten_channels_2x2", "one pixel a vector", (1, 10, 6, 6), _both(2, 2)),
+    Case("plane_of_many_outputs", "more than 4096", (1, 1, 66, 67), _both(2)),
     Case("stride_4_tiles", "windows side by side in a short row", (1, 3, 12, 28), _both(4, 4)),
     Case("stride_3_padded", "a short row with padding", (1, 2, 10, 29), _both(5, 3, 2)),
 ]

@@ -42,6 +42,7 @@ VOLUMES = [
     Case("volume_global", "one output a volume", (3, 5, 4, 5, 3), Window(map(Axis, (4, 5, 3)))),
     Case("volume_more_than_255_taps", "7x7x7 is 343", (1, 1, 8, 9, 10), along(3, 7, 2, 3)),
     Case("volume_kernel_9", "running maxima on three axes", (1, 1, 3, 4, 10), along(3, 9, 1, 4)),
+    Case("volume_of_large_slices", "more than 4096 outputs each", (1, 1, 3, 66, 67), along(3, 2)),
     Case(
         "volume_asymmetric",
         "all six ends differ",

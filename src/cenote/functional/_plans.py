@@ -45,7 +45,7 @@ def average(include: Any) -> str:
 
 
 def sliding(op: Op, x: Tensor, arguments: Arguments, reduce: str, run: Run = planned.fresh) -> Any:
-    """A window that slides, by a plan; None where the ordinary way has to be gone."""
+    """What ``run`` makes of a window that slides; None where the ordinary way has to be gone."""
     kernel_size, stride, padding, dilation, _ = arguments
     if (
         (type(kernel_size) is int or _plain(kernel_size))
@@ -60,7 +60,9 @@ def sliding(op: Op, x: Tensor, arguments: Arguments, reduce: str, run: Run = pla
 def shares(op: Op, x: Tensor, output_size: Any, reduce: str) -> Tensor | None:
     """As many windows as there shall be outputs, by a plan; None as above."""
     if type(output_size) is int or _plain(output_size):
-        return _fresh(op, x, (output_size,), reduce, _args.adaptive_window, planned.fresh)
+        build = _args.adaptive_window
+        result: Tensor | None = _fresh(op, x, (output_size,), reduce, build, planned.fresh)
+        return result
     return None
 
 

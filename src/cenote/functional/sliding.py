@@ -160,7 +160,7 @@ def _avg_pool1d(
     arguments = (kernel_size, stride, padding, dilation, ceil_mode)
     if padding_mode == "identity" and rounding == "trunc" and divisor_override is None:
         reduce = _plans.average(count_include_pad)
-        result = _plans.sliding(_op, input, arguments, reduce)
+        result: Tensor | None = _plans.sliding(_op, input, arguments, reduce)
         if result is not None:
             return result
     window = _args.pool_window(_op.name, _op.rank, *arguments)
@@ -218,7 +218,7 @@ def _avg_pool(
     arguments = (kernel_size, stride, padding, dilation, ceil_mode)
     if padding_mode == "identity" and rounding == "trunc" and divisor_override is None:
         reduce = _plans.average(count_include_pad)
-        result = _plans.sliding(_op, input, arguments, reduce)
+        result: Tensor | None = _plans.sliding(_op, input, arguments, reduce)
         if result is not None:
             return result
     window = _args.pool_window(_op.name, _op.rank, *arguments)
@@ -263,7 +263,7 @@ def _sum_pool(
     """
     arguments = (kernel_size, stride, padding, dilation, ceil_mode)
     if padding_mode == "identity":
-        result = _plans.sliding(_op, input, arguments, "sum")
+        result: Tensor | None = _plans.sliding(_op, input, arguments, "sum")
         if result is not None:
             return result
     window = _args.pool_window(_op.name, _op.rank, *arguments)
