@@ -368,6 +368,9 @@ inline bool strip_at_once(const Operand<E, Tap>* operand, Index count, const Aga
   }
 }
 
+// The greatest number of operands that code of its own is compiled for.
+constexpr int kMostKnown = 9;
+
 // So many rows are read side by side; more, and each would push another out of the first cache.
 constexpr Index kMostSideBySide = 16, kSideBySide = 4;
 
@@ -382,7 +385,7 @@ inline bool strip(const Operand<E, Tap>* operand, Index count, const Again& agai
     if (count > kMostSideBySide && again.times == 1) {
       Combination<M, Tap> some = how;
       some.streams = false;
-      Operand<T, Tap> few[kSideBySide + 1] = {};
+      Operand<T, Tap> few[kMostKnown] = {};  // of which no more than kSideBySide + 1 are in use
       Index from = 0, first = 0;
       bool nan = false;
       for (; from + kSideBySide < count; from += kSideBySide) {
