@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <tuple>
 
+#include "convolution.h"
 #include "dispatch.h"
 #include "parallel.h"
 #include "places.h"
@@ -229,6 +230,37 @@ void bind_roof(nb::module_& m) {
       nb::call_guard<nb::gil_scoped_release>());
 }
 
+// Two axes of seven numbers each, in the order of their fields, and the rest of the convolution's.
+Convolution convolution(const std::vector<Index>& flat) {
+  if (flat.size() != 21) throw std::invalid_argument("a convolution is twenty-one integers");
+  const auto slide = [&](std::size_t i) {
+    return Slide{flat[i],     flat[i + 1], flat[i + 2], flat[i + 3],
+                 flat[i + 4], flat[i + 5], flat[i + 6]};
+  };
+  return {slide(0), slide(7),      flat[14],      flat[15],     flat[16],
+          flat[17], flat[18] != 0, flat[19] != 0, flat[20] != 0};
+}
+
+void bind_convolution(nb::module_& m) {
+  const auto free_gil = nb::call_guard<nb::gil_scoped_release>();
+  m.def(
+      "convolve",
+      [](const Call& call, const std::string& type, const std::vector<Index>& flat, Address x,
+         Address weight, Address bias, Address y) {
+        convolve(how(call), type_of(type), convolution(flat), at<const void>(x),
+                 at<const void>(weight), at<const void>(bias), at<void>(y));
+      },
+      free_gil);
+  m.def(
+      "convolution_gradient",
+      [](const Call& call, const std::string& type, const std::vector<Index>& flat, Address x,
+         Address given, Address weight, Address bias) {
+        convolution_gradient(how(call), type_of(type), convolution(flat), at<const void>(x),
+                             at<const void>(given), at<void>(weight), at<void>(bias));
+      },
+      free_gil);
+}
+
 // The relation as the kernels see it, for the test that holds it to window.py.
 std::vector<Index> listed(const host::Run& run) {
   return {run.source, run.step, run.tap, run.tap_step, run.count};
@@ -270,6 +302,7 @@ NB_MODULE(_native, m) {
   bind_window(m);
   bind_call(m);
   bind_pool(m);
+  bind_convolution(m);
   bind_places(m);
   bind_roof(m);
 }

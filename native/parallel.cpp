@@ -89,22 +89,35 @@ int default_threads() {
 #endif
 }
 
-void run(Kernel kernel, const Task& task, Index units, Index bytes, int threads) {
-  if (units == 0) return;
-  const Index wanted = std::min({Index(threads), units, bytes / kBytesPerThread + 1});
-  const Index share = std::max<Index>(64, (scratch_bytes(kernel, task) + 63) / 64 * 64);
-  char* scratch = scratch_memory(share * wanted);
+void share_out(Work work, const void* context, Index units, Index threads, Index scratch) {
+  const Index wanted = std::max<Index>(1, std::min(threads, units));
+  const Index share = std::max<Index>(64, (scratch + 63) / 64 * 64);
+  char* memory = scratch_memory(share * wanted);
 #ifdef _OPENMP
   if (wanted > 1 && !forked) {
 #pragma omp parallel num_threads(int(wanted))
     {
       const Index all = omp_get_num_threads(), mine = omp_get_thread_num();
-      kernel(task, units * mine / all, units * (mine + 1) / all, scratch + share * mine);
+      work(context, units * mine / all, units * (mine + 1) / all, memory + share * mine);
     }
     return;
   }
 #endif
-  kernel(task, 0, units, scratch);
+  work(context, 0, units, memory);
+}
+
+void run(Kernel kernel, const Task& task, Index units, Index bytes, int threads) {
+  if (units == 0) return;
+  struct Both {
+    Kernel kernel;
+    const Task& task;
+  } both = {kernel, task};
+  const auto work = [](const void* context, Index begin, Index end, char* scratch) {
+    const Both& b = *static_cast<const Both*>(context);
+    b.kernel(b.task, begin, end, scratch);
+  };
+  share_out(work, &both, units, std::min<Index>(threads, bytes / kBytesPerThread + 1),
+            scratch_bytes(kernel, task));
 }
 
 void roof(const Kernels& kernels, const char* in, Index in_bytes, char* out, Index out_bytes,

@@ -13,6 +13,11 @@ int default_threads();
 // written.
 void run(Kernel kernel, const Task& task, Index units, Index bytes, int threads);
 
+// Calls work(context, begin, end, scratch) for [0, units), split over so many threads; each has
+// `scratch` bytes of its own.
+using Work = void (*)(const void* context, Index begin, Index end, char* scratch);
+void share_out(Work work, const void* context, Index units, Index threads, Index scratch);
+
 // Moves the bytes alone, over the same threads: the least time that any kernel can take.
 void roof(const Kernels& kernels, const char* in, Index in_bytes, char* out, Index out_bytes,
           bool streams, int threads);

@@ -1,5 +1,6 @@
 // One target: every kernel of the table, compiled for one instruction set in a namespace of its
 // own.
+#include "convolution.h"
 #include "smooth-inl.h"
 #include "stream-inl.h"
 #include "taps-inl.h"
@@ -351,12 +352,14 @@ Index indices(const Task& task, Index begin, Index end, char* scratch) {
 #define CENOTE_TEXT(x) CENOTE_TEXT_(x)
 #define CENOTE_UNPACK(...) __VA_ARGS__
 
+extern const Convolving convolving[2];
 extern const Kernels kernels;
 constinit const Kernels kernels = [] {
   Kernels table = {};
   table.name = CENOTE_TEXT(CENOTE_TARGET);
   table.read = find_read;
   table.write = find_write;
+  table.convolving = convolving;
 #define CENOTE_KERNEL(member, kernel) table.member = CENOTE_UNPACK kernel;
 #include "kernels.inc"
 #undef CENOTE_KERNEL

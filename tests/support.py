@@ -307,6 +307,14 @@ mode* (`torch.func.jvp`) too, with tangents that are not zero; *vmap* to a loop;
 
 {features}
 
+## Convolutions
+
+`conv`, `shuffled_conv`, `depthwise_conv`, `causal_conv`, `conv_transpose`, `locally_connected`,
+`convolve`, `conv_matrix` and `stage` take what torch's convolutions take: every type but booleans,
+any layout, any device, and all of the above: under every transform they are torch's. In plain eager
+mode kernels of our own serve f32 and f64, contiguous, in one and two dimensions, where they are
+quicker; see [convolution.md](convolution.md).
+
 Which operators become standard ONNX nodes is held by `tests/test_onnx_export.py`.
 """
 

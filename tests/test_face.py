@@ -27,6 +27,27 @@ FUNCTIONS = [
     *(f"{family}{rank}d" for family in FAMILIES for rank in RANKS),
     *(f"fractional_max_pool{rank}d" for rank in (2, 3)),
 ]
+CONVOLUTIONS = [
+    *(
+        f"{family}{rank}d"
+        for rank in RANKS
+        for family in (
+            "conv",
+            "conv_transpose",
+            "depthwise_conv",
+            "shuffled_conv",
+            "locally_connected",
+        )
+    ),
+    "causal_conv1d",
+]
+BESIDE = ["conv_matrix", "convolve", "pool", "stage"]
+OF_SEVERAL_STEPS = [
+    *(f"{family}{rank}d" for rank in RANKS
+      for family in ("PointwiseConv", "DepthwiseSeparableConv", "FlattenedConv")),
+    *(f"SpatiallySeparableConv{rank}d" for rank in (2, 3)),
+    "TCN", "TCNBlock",
+]  # fmt: skip
 CAPITALS = {"lp": "LP", "gem": "GeM", "logsumexp": "LogSumExp", "sppf": "SPPF"}
 
 
@@ -105,7 +126,24 @@ def test_torch_has_no_pooling_module_that_is_missing():
     assert functions - set(cenote.__all__) == set()
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("rank", RANKS)
+@pytest.mark.parametrize("name", ["conv", "conv_transpose"])
+def test_convolutions_have_torchs_arguments(name, rank):
+    torchs = torch.nn.modules.conv.__dict__[f"Conv{'Transpose' if 'trans' in name else ''}{rank}d"]
+    mine = getattr(nn, torchs.__name__)
+    assert issubclass(mine, torchs)
+    assert positional(mine.__init__) == positional(torchs.__init__)
+    # The functions are builtins: their order is in the documentation.
+    order = ["input", "weight", "bias", "stride", "padding", "dilation", "groups"]
+    if "trans" in name:
+        order[5:] = ["output_padding", "groups", "dilation"]
+    defaults = {"bias": None, "stride": 1, "dilation": 1, "groups": 1,
+                "padding": 0, "output_padding": 0}  # fmt: skip
+    wanted = [(argument, defaults.get(argument, EMPTY)) for argument in order]
+    assert positional(ours(name, rank)) == wanted
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *CONVOLUTIONS])
 def test_functions_are_functions_of_their_own(name):
     function = getattr(cenote, name)
     assert inspect.isfunction(function)
@@ -122,8 +160,9 @@ def test_functions_are_functions_of_their_own(name):
 
 
 def test_nothing_else_is_public():
-    assert sorted(cenote.functional.__all__) == sorted([*FUNCTIONS, "pool"])
-    assert sorted(nn.__all__) == sorted(MODULES)
+    assert sorted(cenote.functional.__all__) == sorted([*FUNCTIONS, *CONVOLUTIONS, *BESIDE])
+    convolutions = [module_of(function) for function in CONVOLUTIONS]
+    assert sorted(nn.__all__) == sorted([*MODULES, *convolutions, *OF_SEVERAL_STEPS])
 
 
 # Modules against functions: arguments by keyword, other than the defaults.

@@ -19,6 +19,8 @@ __all__ = [
     "adaptive_window",
     "blur_window",
     "check_window",
+    "conv_window",
+    "does_not_fit",
     "filter_window",
     "global_window",
     "integers",
@@ -63,6 +65,19 @@ def pool_window(
     """
     given = (kernel_size, stride, padding, dilation)
     return _kept(_build, _build_once, op, rank, given, bool(ceil_mode))
+
+
+def conv_window(
+    op: str, rank: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any
+) -> Window:
+    """The window of a convolution, checked; padding may be as large as it likes.
+
+    Raises:
+        TypeError: something is no integer.
+        ValueError: an argument of the wrong length, or out of its bounds.
+    """
+    given = (kernel_size, stride, padding, dilation)
+    return _kept(_slide, _slide_once, op, rank, given, False)
 
 
 def adaptive_window(op: str, rank: int, output_size: Any) -> Window:
@@ -131,20 +146,25 @@ def _is_plain(value: Any) -> bool:
 def _build(
     op: str, rank: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
 ) -> Window:
+    window = _slide(op, rank, kernel_size, stride, padding, dilation, ceil)
+    check_window(op, window)
+    return window
+
+
+def _slide(
+    op: str, rank: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
+) -> Window:
     kernels = integers(op, "kernel_size", kernel_size, rank)
     absent = stride is None or (isinstance(stride, list | tuple) and len(stride) == 0)
     strides = kernels if absent else integers(op, "stride", stride, rank)
     dilations = integers(op, "dilation", dilation, rank)
     if isinstance(padding, str) and padding == "same":
-        window = Window(map(Axis.same, kernels, strides, dilations))
-    else:
-        pads = _pads(op, padding, rank)
-        window = Window(
-            Axis(k, s, before, after, d, ceil)
-            for k, s, (before, after), d in zip(kernels, strides, pads, dilations, strict=True)
-        )
-    check_window(op, window)
-    return window
+        return Window(map(Axis.same, kernels, strides, dilations))
+    pads = _pads(op, padding, rank)
+    return Window(
+        Axis(k, s, before, after, d, ceil)
+        for k, s, (before, after), d in zip(kernels, strides, pads, dilations, strict=True)
+    )
 
 
 def _build_adaptive(op: str, rank: int, output_size: Any) -> Window:
@@ -160,6 +180,7 @@ def _build_adaptive(op: str, rank: int, output_size: Any) -> Window:
 
 
 _build_once = functools.lru_cache(maxsize=1024)(_build)
+_slide_once = functools.lru_cache(maxsize=1024)(_slide)
 _build_adaptive_once = functools.lru_cache(maxsize=1024)(_build_adaptive)
 
 
@@ -252,6 +273,16 @@ def check_window(op: str, window: Window) -> None:
                 f"{op}: {axis_name(window.rank, position)}: padding {pad} leaves {which} without an"
                 f" element (kernel {axis.kernel}, dilation {axis.dilation})"
             )
+
+
+def does_not_fit(op: str, rank: int, position: int, axis: Axis, n: int) -> str:
+    """What is said of an input that is shorter than the window."""
+    before, after = axis.padding
+    return (
+        f"{op}: {axis_name(rank, position)}: a window of extent {axis.extent}"
+        f" (kernel {axis.kernel}, dilation {axis.dilation}) does not fit on an input of"
+        f" length {n} with padding {before} and {after}"
+    )
 
 
 def check_magnitude(op: str, window: Window) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cenote import _kernels
-from cenote._args import axis_name, axis_names, check_magnitude, integer
+from cenote._args import axis_name, axis_names, check_magnitude, does_not_fit, integer
 from cenote.window import Axis, Spans, Window
 
 __all__ = [
@@ -82,22 +82,13 @@ def check_input(op: str, x: Any, window: Window) -> None:
     for position, axis in enumerate(window):
         if isinstance(axis, Axis) and axis.before is not None:  # all others adapt to the length
             if axis.out(x.shape[lead + position]) < 1:
-                raise ValueError(_does_not_fit(op, rank, position, axis, x.shape[lead + position]))
+                raise ValueError(does_not_fit(op, rank, position, axis, x.shape[lead + position]))
         elif isinstance(axis, Spans) and axis.stops[-1] > x.shape[lead + position]:
             raise ValueError(
                 f"{op}: {axis_name(rank, position)}: windows that end at {axis.stops[-1]} do not"
                 f" fit on an input of length {x.shape[lead + position]}"
             )
     check_magnitude(op, window)
-
-
-def _does_not_fit(op: str, rank: int, position: int, axis: Axis, n: int) -> str:
-    before, after = axis.padding
-    return (
-        f"{op}: {axis_name(rank, position)}: a window of extent {axis.extent}"
-        f" (kernel {axis.kernel}, dilation {axis.dilation}) does not fit on an input of"
-        f" length {n} with padding {before} and {after}"
-    )
 
 
 def check_floating(op: str, x: Tensor) -> None:

@@ -120,6 +120,24 @@ class Axis:
             last = n + before + after - axis.extent
         return max(0, last // axis.stride + 1)
 
+    def adjoint(self, n: int) -> int:
+        """What a convolution's adjoint makes of length ``n``: the least with ``n`` outputs.
+
+        With "same" padding ``n * stride``, the greatest that does.
+        """
+        before, after = self.cut
+        if self.before is None:
+            return n * self.stride
+        return (n - 1) * self.stride + self.extent - before - after
+
+    @property
+    def cut(self) -> tuple[int, int]:
+        """What the adjoint cuts off both ends: the padding, which has no input."""
+        if self.before is not None:
+            return self.padding
+        total = max(0, self.extent - self.stride)
+        return total // 2, total - total // 2
+
     def start(self, o: int) -> int:
         """The input position of output ``o``'s tap 0; negative in the padding."""
         return o * self.stride - self.padding[0]

@@ -5,7 +5,9 @@ tracing, an autograd formula made of the others, and a batching rule. In plain e
 that is needed: :func:`eager_only` says when, and the call goes straight to the kernels.
 """
 
+from cenote._ops.convolution import WAYS, convolve, convolve_back
 from cenote._ops.eager import eager_only
+from cenote._ops.fused import stage
 from cenote._ops.linear import linear, linear_transpose
 from cenote._ops.places import fractional, pick, unpool
 from cenote._ops.power import power
@@ -13,6 +15,9 @@ from cenote._ops.select import select
 from cenote._ops.smooth import logsumexp
 
 __all__ = [
+    "WAYS",
+    "convolve",
+    "convolve_back",
     "eager_only",
     "fractional",
     "linear",
@@ -21,5 +26,6 @@ __all__ = [
     "pick",
     "power",
     "select",
+    "stage",
     "unpool",
 ]

@@ -26,10 +26,26 @@ from cenote.functional.blur import (
     max_blur_pool2d,
     max_blur_pool3d,
 )
+from cenote.functional.convolution import (
+    causal_conv1d,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    depthwise_conv1d,
+    depthwise_conv2d,
+    depthwise_conv3d,
+    shuffled_conv1d,
+    shuffled_conv2d,
+    shuffled_conv3d,
+)
 from cenote.functional.fractional import (
     fractional_max_pool2d,
     fractional_max_pool3d,
 )
+from cenote.functional.fused import stage
 from cenote.functional.general import pool
 from cenote.functional.inverse import (
     max_unpool1d,
@@ -39,6 +55,11 @@ from cenote.functional.inverse import (
     upsample_repeat2d,
     upsample_repeat3d,
 )
+from cenote.functional.local import (
+    locally_connected1d,
+    locally_connected2d,
+    locally_connected3d,
+)
 from cenote.functional.multiscale import (
     spatial_pyramid_pool1d,
     spatial_pyramid_pool2d,
@@ -46,6 +67,10 @@ from cenote.functional.multiscale import (
     sppf1d,
     sppf2d,
     sppf3d,
+)
+from cenote.functional.signal import (
+    conv_matrix,
+    convolve,
 )
 from cenote.functional.sliding import (
     avg_pool1d,
@@ -130,6 +155,18 @@ __all__ = [
     "blur_pool1d",
     "blur_pool2d",
     "blur_pool3d",
+    "causal_conv1d",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_matrix",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "convolve",
+    "depthwise_conv1d",
+    "depthwise_conv2d",
+    "depthwise_conv3d",
     "fractional_max_pool2d",
     "fractional_max_pool3d",
     "gem_pool1d",
@@ -162,6 +199,9 @@ __all__ = [
     "global_sum_pool1d",
     "global_sum_pool2d",
     "global_sum_pool3d",
+    "locally_connected1d",
+    "locally_connected2d",
+    "locally_connected3d",
     "logsumexp_pool1d",
     "logsumexp_pool2d",
     "logsumexp_pool3d",
@@ -187,12 +227,16 @@ __all__ = [
     "mixed_pool2d",
     "mixed_pool3d",
     "pool",
+    "shuffled_conv1d",
+    "shuffled_conv2d",
+    "shuffled_conv3d",
     "spatial_pyramid_pool1d",
     "spatial_pyramid_pool2d",
     "spatial_pyramid_pool3d",
     "sppf1d",
     "sppf2d",
     "sppf3d",
+    "stage",
     "stochastic_pool1d",
     "stochastic_pool2d",
     "stochastic_pool3d",

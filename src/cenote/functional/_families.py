@@ -63,7 +63,18 @@ class Family(Generic[P, R]):
 
 
 def _filled(text: str, op: Op, words: dict[str, str]) -> str:
+    out, taps = _OUT[op.rank], ", ".join(f"k{size}" for size in _SIZES[op.rank].split(", "))
     known = {
+        "mapped": f"(N, O, {out})",
+        "multiplied": f"(N, C*m, {out})",
+        "weight": f"(O, C/groups, {taps})",
+        "adjoint": f"(C, O/groups, {taps})",
+        "each": f"(C*m, 1, {taps})",
+        "local": f"({out}, O, C, {taps})",
+        "map": f"(O, {out})",
+        "sizes": ", ".join(["4"] * op.rank),
+        "kernel": ", ".join(["2"] * op.rank),
+        "outs": ", ".join(["3"] * op.rank),
         "name": op.name,
         "in": f"(N, C, {_SIZES[op.rank]})",
         "out": f"(N, C, {_OUT[op.rank]})",

@@ -22,6 +22,24 @@ from cenote.nn.blur import (
     MaxBlurPool2d,
     MaxBlurPool3d,
 )
+from cenote.nn.convolution import (
+    CausalConv1d,
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    DepthwiseConv1d,
+    DepthwiseConv2d,
+    DepthwiseConv3d,
+    PointwiseConv1d,
+    PointwiseConv2d,
+    PointwiseConv3d,
+    ShuffledConv1d,
+    ShuffledConv2d,
+    ShuffledConv3d,
+)
 from cenote.nn.fractional import (
     FractionalMaxPool2d,
     FractionalMaxPool3d,
@@ -34,6 +52,11 @@ from cenote.nn.inverse import (
     UpsampleRepeat2d,
     UpsampleRepeat3d,
 )
+from cenote.nn.local import (
+    LocallyConnected1d,
+    LocallyConnected2d,
+    LocallyConnected3d,
+)
 from cenote.nn.multiscale import (
     SpatialPyramidPool1d,
     SpatialPyramidPool2d,
@@ -41,6 +64,16 @@ from cenote.nn.multiscale import (
     SPPF1d,
     SPPF2d,
     SPPF3d,
+)
+from cenote.nn.separable import (
+    DepthwiseSeparableConv1d,
+    DepthwiseSeparableConv2d,
+    DepthwiseSeparableConv3d,
+    FlattenedConv1d,
+    FlattenedConv2d,
+    FlattenedConv3d,
+    SpatiallySeparableConv2d,
+    SpatiallySeparableConv3d,
 )
 from cenote.nn.sliding import (
     AvgPool1d,
@@ -76,6 +109,10 @@ from cenote.nn.smooth import (
     StochasticPool2d,
     StochasticPool3d,
 )
+from cenote.nn.temporal import (
+    TCN,
+    TCNBlock,
+)
 from cenote.nn.whole import (
     GlobalAvgPool1d,
     GlobalAvgPool2d,
@@ -107,6 +144,7 @@ from cenote.nn.whole import (
 )
 
 __all__ = [
+    "TCN",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -125,6 +163,22 @@ __all__ = [
     "BlurPool1d",
     "BlurPool2d",
     "BlurPool3d",
+    "CausalConv1d",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
+    "DepthwiseConv1d",
+    "DepthwiseConv2d",
+    "DepthwiseConv3d",
+    "DepthwiseSeparableConv1d",
+    "DepthwiseSeparableConv2d",
+    "DepthwiseSeparableConv3d",
+    "FlattenedConv1d",
+    "FlattenedConv2d",
+    "FlattenedConv3d",
     "FractionalMaxPool2d",
     "FractionalMaxPool3d",
     "GeMPool1d",
@@ -160,6 +214,9 @@ __all__ = [
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LocallyConnected1d",
+    "LocallyConnected2d",
+    "LocallyConnected3d",
     "LogSumExpPool1d",
     "LogSumExpPool2d",
     "LogSumExpPool3d",
@@ -181,18 +238,27 @@ __all__ = [
     "MixedPool1d",
     "MixedPool2d",
     "MixedPool3d",
+    "PointwiseConv1d",
+    "PointwiseConv2d",
+    "PointwiseConv3d",
     "SPPF1d",
     "SPPF2d",
     "SPPF3d",
+    "ShuffledConv1d",
+    "ShuffledConv2d",
+    "ShuffledConv3d",
     "SpatialPyramidPool1d",
     "SpatialPyramidPool2d",
     "SpatialPyramidPool3d",
+    "SpatiallySeparableConv2d",
+    "SpatiallySeparableConv3d",
     "StochasticPool1d",
     "StochasticPool2d",
     "StochasticPool3d",
     "SumPool1d",
     "SumPool2d",
     "SumPool3d",
+    "TCNBlock",
     "UpsampleRepeat1d",
     "UpsampleRepeat2d",
     "UpsampleRepeat3d",
