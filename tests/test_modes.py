@@ -4,16 +4,21 @@ import copy
 import inspect
 import pickle
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 
 import cenote
+from cenote.nn._cost import Costed
 from test_pytorch import CALLS, some
 
 MODULES = {name: getattr(cenote.nn, name) for name in cenote.nn.__all__}
+CONVOLVING = {name: module for name, module in MODULES.items() if issubclass(module, Costed)}
+POOLING = {name: module for name, module in MODULES.items() if name not in CONVOLVING}
 ARGUMENTS = {  # what a module asks for beside its defaults
     "kernel_size": 2, "norm_type": 3.0, "scale_factor": 2, "p": 3.0, "output_size": 3,
+    "in_channels": 3, "out_channels": 6, "channels": 3, "size": (4, 6, 8),
 }  # fmt: skip
 
 
@@ -157,7 +162,13 @@ def made(module):
     arguments = {name: ARGUMENTS[name] for name in wanted}
     if "output_ratio" in inspect.signature(module.__init__).parameters:
         arguments["output_ratio"] = 0.5
-    rank = module.rank
+    rank = getattr(module, "rank", 1)
+    if "size" in arguments:
+        arguments["size"] = arguments["size"][:rank]
+    if module is cenote.nn.TCN:
+        arguments["channels"] = (4, 5)
+    if "TCN" in module.__name__:  # torch pickles no parametrized module
+        arguments["weight_norm"] = False
     pool = module(**arguments)
     x = (some(2, 3, *(4, 6, 8)[:rank]),)
     if "Unpool" in module.__name__:
@@ -197,7 +208,7 @@ def test_modules_are_torchs_where_torch_has_one(module):
     assert listed(module.__init__) == listed(theirs.__init__)
 
 
-@pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
+@pytest.mark.parametrize("module", POOLING.values(), ids=POOLING)
 def test_what_is_set_afterwards_holds(module):
     """Every argument is an attribute, and the call reads it."""
     pool, x = made(module)
@@ -207,3 +218,23 @@ def test_what_is_set_afterwards_holds(module):
             pool(*x)
     for name in inspect.signature(module.__init__).parameters:
         assert name == "self" or hasattr(pool, name)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [m for m in CONVOLVING.values() if issubclass(m, torch.nn.modules.conv._ConvNd)],
+    ids=lambda module: module.__name__,
+)
+def test_what_is_set_afterwards_on_a_convolution_holds(module):
+    """The call reads the attributes, and so does what is said of it."""
+    conv, x = made(module)
+    n = x[0].shape[2:]
+    costs = conv.count_macs(*n)
+    conv.padding = (0,) * conv.rank
+    before = conv(*x).shape[2:]
+    conv.padding = (1,) * conv.rank
+    after = conv(*x).shape[2:]
+    step = -2 if "Transpose" in module.__name__ else 2
+    assert tuple(after) == tuple(length + step for length in before)
+    assert conv.window == cenote.Window(replace(a, before=1, after=1) for a in conv.window)
+    assert "Transpose" in module.__name__ or conv.count_macs(*n) > costs

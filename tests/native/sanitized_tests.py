@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import cenote
-from cenote import _native
+from cenote import _convolving, _native
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import conv_cases
 from cenote.cases import CASES
 from contract import OPS, run
 from inputs import ELEMENT_TYPES, LAYOUTS, make_values
@@ -51,3 +52,19 @@ def test_every_type_stays_inside_its_memory(dtype, isa):
                 for reduce, options in calls:
                     out = cenote.pool(x, case.window, reduce, **options)
                     assert (out[0] if isinstance(out, tuple) else out).shape == case.out_shape
+
+
+@pytest.mark.parametrize("isa", _native.targets())
+@pytest.mark.parametrize("dtype", _convolving.TYPES, ids=str)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_every_convolution_stays_inside_its_memory(dtype, isa, shuffle):
+    with cenote.options(isa=isa):
+        for case in conv_cases.CASES:
+            x, weight, bias, grad = case.tensors(dtype)
+            common = (case.window, case.groups, shuffle)
+            y = _convolving.convolve(x, weight, bias, *common)
+            assert y.shape == grad.shape
+            n = x.shape[2:]
+            assert _convolving.input_gradient(grad, weight, *common, n).shape == x.shape
+            sums, of_bias = _convolving.weight_gradient(x, grad, *common, weight.shape)
+            assert (sums.shape, of_bias.shape) == (weight.shape, weight.shape[:1])
