@@ -32,6 +32,7 @@ class Theme:
     line: str
     first: str
     second: str
+    third: str
     negative: tuple[str, str]
     zero: str
     positive: tuple[str, str]
@@ -64,6 +65,7 @@ LIGHT = Theme(
     line="#dde5e7",
     first="#0a6c86",
     second="#c8590a",
+    third="#7a4fa3",
     negative=("#ef9a4d", "#8f3a02"),
     zero="#f4f6f5",
     positive=("#4aa3b8", "#06445a"),
@@ -76,6 +78,7 @@ DARK = Theme(
     line="#25373f",
     first="#55c3d8",
     second="#f59a4a",
+    third="#bd9be6",
     negative=("#c0651b", "#ffcf9e"),
     zero="#16262d",
     positive=("#2594b0", "#b5f0fa"),
