@@ -21,13 +21,16 @@ nightly: $(BUILT)
 	CENOTE_EXAMPLES=100000 CENOTE_SLOW=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hypothesis.py \
 	  tests/test_pool.py tests/test_modes.py
 
-# Pooling against every peer, with the allocator as it comes and with its thresholds raised. What
-# is measured here replaces the records that the pages are made of: `make pages` does that.
+# Pooling and convolution against every peer, with the allocator as it comes and with its thresholds
+# raised. What is measured here replaces the records that the pages are made of: `make pages` does
+# that.
 RESULTS := benchmarks/results
 
 bench: $(VENV)/.bench
 	$(BIN)/cenote bench pooling --allocator default --out $(RESULTS)/pooling-default.json
 	$(BIN)/cenote bench pooling --allocator raised --out $(RESULTS)/pooling-raised.json
+	$(BIN)/cenote bench conv --allocator default --out $(RESULTS)/convolution-default.json
+	$(BIN)/cenote bench conv --allocator raised --out $(RESULTS)/convolution-raised.json
 	$(BIN)/cenote bench charts $(RESULTS)/pooling-default.json --out $(RESULTS)
 	$(BIN)/cenote bench charts $(RESULTS)/pooling-raised.json --out $(RESULTS)
 
@@ -37,7 +40,9 @@ $(VENV)/.bench: $(BUILT)
 
 pages: $(BUILT)
 	$(BIN)/cenote bench pages $(RESULTS)/pooling-default.json $(RESULTS)/pooling-raised.json \
-	  --page README.md --page docs/performance.md
+	  $(wildcard $(RESULTS)/convolution-*.json) \
+	  --page README.md --page docs/performance.md --page docs/convolution.md
+	$(BIN)/python -m cenote.inspection.kinds docs/images/kinds
 
 lint: $(BUILT)
 	$(BIN)/ruff check .

@@ -2,19 +2,21 @@
 
 Each case is named for the reason it exists. :data:`CASES` (sliding windows) and :data:`SHARED`
 (adaptive ones) are small enough to be held against a slow oracle; :data:`BENCHMARKS` are the sizes
-at which time is measured. Imports no torch.
+at which the time of pooling is measured, :data:`CONVOLUTIONS` those of convolutions. Imports no
+torch.
 """
 
 from __future__ import annotations
 
 from cenote.case_tables.benchmarks import BENCHMARKS as _BENCHMARKS
 from cenote.case_tables.case import Case
+from cenote.case_tables.convolutions import CONVOLUTIONS, Conv, Step
 from cenote.case_tables.lines import LINES
 from cenote.case_tables.planes import PLANES
 from cenote.case_tables.shares import SHARES
 from cenote.case_tables.volumes import VOLUMES
 
-__all__ = ["BENCHMARKS", "CASES", "SHARED", "Case", "find"]
+__all__ = ["BENCHMARKS", "CASES", "CONVOLUTIONS", "SHARED", "Case", "Conv", "Step", "find"]
 
 CASES: tuple[Case, ...] = (*PLANES, *LINES, *VOLUMES)
 """Every case of sliding windows that operators are held to, the refused ones included."""
@@ -23,7 +25,7 @@ SHARED: tuple[Case, ...] = tuple(SHARES)
 """Every case of adaptive windows, which share an input, global ones included."""
 
 BENCHMARKS: tuple[Case, ...] = tuple(_BENCHMARKS)
-"""The sizes at which time is measured."""
+"""The sizes at which the time of pooling is measured."""
 
 
 def find(name: str) -> Case:

@@ -20,6 +20,7 @@ import typer
 
 import cenote
 from cenote import training
+from cenote.benchmarking import convolution
 from cenote.benchmarking.pooling import Plan
 from cenote.training import Answer, Config, ImageError, Interrupted, Run
 from cenote.training.prediction import predictions
@@ -226,7 +227,7 @@ def _has_desktop() -> bool:
 bench = typer.Typer(help="Time what is computed, against every peer that is installed.")
 app.add_typer(bench, name="bench", no_args_is_help=True)
 
-_RECORDS = typer.Argument(help="Records, as cenote bench pooling --out leaves them.")
+_RECORDS = typer.Argument(help="Records, as cenote bench pooling or conv --out leaves them.")
 
 
 @bench.command()
@@ -244,6 +245,20 @@ def pooling(
 
 
 @bench.command()
+@_with_options(convolution.Plan)
+def conv(
+    *,
+    show: Annotated[bool, typer.Option("--list", help="Only show what would be measured.")] = False,
+    **options: Any,
+) -> None:
+    """Time convolutions and stages against every peer; results are compared first."""
+    from cenote.benchmarking import command
+
+    if not command.conv(convolution.Plan(**options), show=show):
+        raise typer.Exit(130)
+
+
+@bench.command()
 def table(record: Annotated[Path, _RECORDS]) -> None:
     """Print the table of a record again."""
     from cenote.benchmarking import command
@@ -256,7 +271,7 @@ def charts(
     record: Annotated[Path, _RECORDS],
     out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path(),
 ) -> None:
-    """Draw a record: bytes against speed, and bars beside the peers'."""
+    """Draw a record of pooling: bytes against speed, and bars beside the peers'."""
     from cenote.benchmarking.charts import draw
     from cenote.benchmarking.record import read
 

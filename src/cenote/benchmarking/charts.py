@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cenote.benchmarking.record import Record, RowRecord
+from cenote.benchmarking.record import AnyRecord, Record, RowRecord
 from cenote.benchmarking.table import PEERS, compact
 from cenote.inspection.style import LIGHT, Theme, themed
 
@@ -20,12 +20,14 @@ __all__ = ["bars", "draw", "roofline"]
 _OURS, _FRESH = "cenote out=", "cenote"
 
 
-def draw(record: Record, folder: Path, *, theme: Theme = LIGHT) -> list[Path]:
+def draw(record: AnyRecord, folder: Path, *, theme: Theme = LIGHT) -> list[Path]:
     """Draw ``roofline.png`` and ``peers.png`` into a folder, named for the allocator's setting.
 
     Raises:
-        ValueError: the record has no row to draw.
+        ValueError: the record is not of pooling, or has no row to draw.
     """
+    if record["benchmark"] != "pooling":
+        raise ValueError(f"record: of {record['benchmark']}; records of pooling are drawn")
     if not _forward(record):
         raise ValueError("record: no row of max forward in f32 on the most threads, to draw")
     folder.mkdir(parents=True, exist_ok=True)

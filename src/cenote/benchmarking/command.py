@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from cenote.benchmarking import grid
+from cenote.benchmarking import convolution, grid
 from cenote.benchmarking import pooling as benchmark
+from cenote.benchmarking import table as tables
+from cenote.benchmarking.choosing import Rows
+from cenote.benchmarking.convolution import grid as conv_grid
+from cenote.benchmarking.convolution import plan as conv_benchmark
+from cenote.benchmarking.convolution import table as conv_tables
 from cenote.benchmarking.pages import update
 from cenote.benchmarking.pooling import Plan
-from cenote.benchmarking.record import read
-from cenote.benchmarking.table import Printer, print_record
+from cenote.benchmarking.record import AnyRecord, read
 
-__all__ = ["pages", "pooling", "table"]
+__all__ = ["conv", "pages", "pooling", "table"]
 
 
 def pooling(plan: Plan, *, show: bool = False) -> bool:
     """Measure and print row by row; False where it was stopped. ``show`` prints the rows alone."""
     from rich.console import Console
 
-    console = Console(highlight=False)
     if show:
-        _show(plan, console)
+        _show(plan.rows(), grid.QUICK if plan.quick else grid.GRID, grid.named)
         return True
-    record = benchmark.run(plan, each=Printer(console).row)
-    print_record(record, console, rows=False)
-    if plan.out:
-        console.print(f"the record: {plan.out}", soft_wrap=True)
+    console = Console(highlight=False)
+    record = benchmark.run(plan, each=tables.Printer(console).row)
+    tables.print_record(record, console, rows=False)
+    return _ended(record, plan.out, console)
+
+
+def conv(plan: convolution.Plan, *, show: bool = False) -> bool:
+    """The same for convolutions."""
+    from rich.console import Console
+
+    if show:
+        blocks = conv_grid.QUICK if plan.quick else conv_grid.GRID
+        _show(plan.rows(), blocks, conv_grid.named)
+        return True
+    console = Console(highlight=False)
+    record = conv_benchmark.run(plan, each=conv_tables.printer(console).row)
+    conv_tables.print_record(record, console, rows=False)
+    return _ended(record, plan.out, console)
+
+
+def _ended(record: AnyRecord, out: Path | None, console: Any) -> bool:
+    if out:
+        console.print(f"the record: {out}", soft_wrap=True)
     return record["complete"]
 
 
-def _show(plan: Plan, console: object) -> None:
-    rows = plan.rows()
+def _show(rows: Sequence[Any], blocks: Sequence[Rows[Any]], named: Callable[[str], Any]) -> None:
     wanted = {row.key for row in rows}
-    for block in grid.QUICK if plan.quick else grid.GRID:
+    for block in blocks:
         mine = [row for row in block.rows() if row.key in wanted]
         if mine:
             print(f"# {block.reason}")
         for row in mine:
             wanted.discard(row.key)
-            case = grid.named(row.case)
+            case = named(row.case)
             print(f"{row}: {'x'.join(map(str, case.shape))}, {case.reason}")
     for row in rows:
         if row.key in wanted:
@@ -49,7 +72,11 @@ def table(path: Path) -> None:
     """Print a record that was stored."""
     from rich.console import Console
 
-    print_record(read(path), Console(highlight=False))
+    record, console = read(path), Console(highlight=False)
+    if record["benchmark"] == "convolution":
+        conv_tables.print_record(record, console)
+    else:
+        tables.print_record(record, console)
 
 
 def pages(paths: list[Path], targets: list[Path]) -> None:

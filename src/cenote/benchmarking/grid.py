@@ -9,10 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
+from typing import Any
 
+from cenote.benchmarking.choosing import choose, find
 from cenote.cases import BENCHMARKS, Case
 
-__all__ = ["AXES", "COMPILED", "GRID", "PASSES", "Block", "Row", "named", "rows"]
+__all__ = [
+    "AXES",
+    "COMPILED",
+    "GRID",
+    "INDICES",
+    "PASSES",
+    "QUICK",
+    "TRAINING",
+    "Block",
+    "Row",
+    "named",
+    "rows",
+]
 
 INDICES, TRAINING = "forward with indices", "forward+backward"
 PASSES = ("forward", INDICES, TRAINING)
@@ -170,11 +184,7 @@ def named(name: str) -> Case:
     Raises:
         ValueError: there is none; says which there are.
     """
-    for case in BENCHMARKS:
-        if case.name == name:
-            return case
-    known = ", ".join(case.name for case in BENCHMARKS)
-    raise ValueError(f"case = {name!r}: not known; there are {known}")
+    return find(name, BENCHMARKS)
 
 
 def why_not(row: Row) -> str | None:
@@ -200,28 +210,8 @@ def rows(wanted: dict[str, Sequence[object]], blocks: Iterable[Block] = GRID) ->
     >>> [str(row) for row in rows({"case": ["tiny_call"], "dtype": ["bf16"], "layout": ["NCHW"]})]
     ['tiny_call max bf16 NCHW forward 2 threads']
     """
-    for axis, known in AXES.items():
-        for value in wanted.get(axis, ()):
-            if value not in known:
-                raise ValueError(f"{axis} = {value!r}: must be one of {', '.join(known)}")
-    for name in wanted.get("case", ()):
-        named(str(name))
-    chosen = {("pass_" if axis == "pass" else axis): v for axis, v in wanted.items() if v}
-    blocks = list(blocks)
-    every = {row.key: row for block in blocks for row in block.rows()}
-    found = [
-        row
-        for row in every.values()
-        if all(getattr(row, axis) in values for axis, values in chosen.items())
-    ]
-    return found or _made(chosen, blocks)
 
+    def made(**given: Any) -> Block:
+        return Block("asked for", **given)
 
-def _made(chosen: dict[str, Sequence[object]], blocks: Sequence[Block]) -> list[Row]:
-    given = {axis: tuple(values) for axis, values in chosen.items()}
-    cases = given.pop("case", blocks[0].case)
-    made = list(Block("asked for", cases, **given).rows())  # type: ignore[arg-type]
-    if not made:
-        words = "; ".join(f"{axis} {values}" for axis, values in chosen.items())
-        raise ValueError(f"no row can have all of this: {words}")
-    return made
+    return choose(wanted, list(blocks), AXES, BENCHMARKS, made)

@@ -1,7 +1,8 @@
 """Tables of records as Markdown, and their places in pages.
 
 A place is what stands between ``<!-- bench: NAME SETTING -->`` and ``<!-- end of bench -->``: the
-table of that name from the record of that allocator setting.
+table of that name from the record of that allocator setting; ``default+raised`` are two of them.
+Names that begin with ``conv-`` are of records of convolutions.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from cenote.benchmarking.record import Record, RowRecord, mean
+from cenote.benchmarking.convolution import pages as convolution
+from cenote.benchmarking.record import AnyRecord, Record, RowRecord, mean
 from cenote.benchmarking.table import PEERS, compact, groups, missed, short, slower
 from cenote.benchmarking.targets import targets
+from cenote.benchmarking.text import bold, listed, machine, markdown, ratio, shape
 
 __all__ = ["TABLES", "table", "update"]
 
@@ -23,21 +26,28 @@ _README = (
 _MEAN = "**geometric mean, all cases**"
 
 
-def update(text: str, records: Sequence[Record]) -> str:
+def update(text: str, records: Sequence[AnyRecord]) -> str:
     """The page with the tables of records in their places; places without a record stay.
 
     Raises:
         ValueError: a place of a table that does not exist.
     """
-    by_setting = {record["allocator"]["setting"]: record for record in records}
+    pooled = {r["allocator"]["setting"]: r for r in records if r["benchmark"] == "pooling"}
+    convolved = {r["allocator"]["setting"]: r for r in records if r["benchmark"] == "convolution"}
 
     def filled(match: re.Match[str]) -> str:
         opening, name, setting, closing = match.groups()
-        if name not in TABLES:
-            raise ValueError(f"table {name!r}: must be one of {', '.join(TABLES)}")
-        if setting not in by_setting:
+        settings = setting.split("+")
+        if name in convolution.TABLES and all(word in convolved for word in settings):
+            made = convolution.TABLES[name]([convolved[word] for word in settings])
+        elif name in TABLES and setting in pooled:
+            made = table(pooled[setting], name)
+        elif name in TABLES or name in convolution.TABLES:
             return match[0]
-        return f"{opening}\n{table(by_setting[setting], name)}\n\n{closing}"
+        else:
+            known = ", ".join((*TABLES, *convolution.TABLES))
+            raise ValueError(f"table {name!r}: must be one of {known}")
+        return f"{opening}\n{made}\n\n{closing}"
 
     return _PLACE.sub(filled, text)
 
@@ -47,20 +57,6 @@ def table(record: Record, name: str) -> str:
     return TABLES[name](record)
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    bar = "|" + "---|" * left + "---:|" * (len(head) - left)
-    lines = ["| " + " | ".join(head) + " |", bar]
-    return "\n".join([*lines, *("| " + " | ".join(cells) + " |" for cells in rows)])
-
-
-def _shape(row: RowRecord) -> str:
-    return "x".join(map(str, row["shape"]))
-
-
-def _ratio(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}x" if value >= 9.95 else f"{value:.1f}x"
-
-
 def _part(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
@@ -68,10 +64,6 @@ def _part(value: float | None) -> str:
 def _of_roof(row: RowRecord, name: str) -> float | None:
     there = row["contenders"]
     return there[name]["of_roof"] if name in there else None
-
-
-def _bold(cell: str) -> str:
-    return cell if cell == "-" else f"**{cell}**"
 
 
 def _readme(record: Record) -> str:
@@ -101,10 +93,10 @@ def _readme(record: Record) -> str:
     for name in names:
         if name in _README:
             row = next(row for key, row in found.items() if key[0] == name)
-            lines.append([_shape(row), compact(row["window"]), *_shown(every[name])])
+            lines.append([shape(row["shape"]), compact(row["window"]), *_shown(every[name])])
     means = _shown([_mean(column) for column in zip(*every.values(), strict=True)])
-    lines.append([_MEAN, "", *map(_bold, means)])
-    return _markdown(head, lines, 2)
+    lines.append([_MEAN, "", *map(bold, means)])
+    return markdown(head, lines, 2)
 
 
 def _best(row: RowRecord) -> float | None:
@@ -114,7 +106,7 @@ def _best(row: RowRecord) -> float | None:
 
 
 def _shown(figures: Sequence[float | None]) -> list[str]:
-    return [*map(_ratio, figures[:-2]), *map(_part, figures[-2:])]
+    return [*map(ratio, figures[:-2]), *map(_part, figures[-2:])]
 
 
 def _every(record: Record) -> str:
@@ -126,16 +118,16 @@ def _every(record: Record) -> str:
         there = row["contenders"]
         lines.append([
             f"`{row['case']}`",
-            _shape(row),
+            shape(row["shape"]),
             compact(row["window"]),
             f"{row['reduce']} {row['dtype']} {row['layout']} {short(row['pass'])}",
             str(row["threads"]),
             f"{there['roof']['median'] * 1e3:.3g}",
             _part(_of_roof(row, "cenote")),
             _part(_of_roof(row, "cenote out=")),
-            *(_ratio(row["times_faster"].get(name)) for name in PEERS),
+            *(ratio(row["times_faster"].get(name)) for name in PEERS),
         ])  # fmt: skip
-    return _markdown(head, lines, 4)
+    return markdown(head, lines, 4)
 
 
 def _means(record: Record) -> str:
@@ -157,10 +149,10 @@ def _means(record: Record) -> str:
         for name in ("cenote", "cenote out="):
             cells.append(_part(_mean([_of_roof(row, name) for row in rows])))
         for name in PEERS:
-            cells.append(_ratio(_mean([row["times_faster"].get(name) for row in rows])))
-        cells.append(_ratio(_mean([min(r["times_faster"].values(), default=None) for r in rows])))
+            cells.append(ratio(_mean([row["times_faster"].get(name) for row in rows])))
+        cells.append(ratio(_mean([min(r["times_faster"].values(), default=None) for r in rows])))
         lines.append(cells)
-    return _markdown(head, lines, 3)
+    return markdown(head, lines, 3)
 
 
 def _targets(record: Record) -> str:
@@ -171,9 +163,9 @@ def _targets(record: Record) -> str:
         bound = f"{'at most' if target.at_most else 'at least'} {target.wanted:g}"
         reached = f"{target.reached:.2f}" if target.rows else "-"
         lines.append(
-            [target.what, bound, reached if target.met else _bold(reached), str(target.rows)]
+            [target.what, bound, reached if target.met else bold(reached), str(target.rows)]
         )
-    return _markdown(head, lines, 1)
+    return markdown(head, lines, 1)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -186,32 +178,15 @@ def _behind(record: Record) -> str:
     lines = []
     for least, most in ((0.0, 0.7), (0.7, 0.85)):
         found = missed(record, lambda part, least=least, most=most: least <= part < most)  # type: ignore[misc]
-        lines.append(f"- from {least} to {most} of the roof, {len(found)} rows: {_listed(found)}")
+        lines.append(f"- from {least} to {most} of the roof, {len(found)} rows: {listed(found)}")
     found = slower(record)
-    lines.append(f"- a peer is faster, {len(found)} rows: {_listed(found)}")
+    lines.append(f"- a peer is faster, {len(found)} rows: {listed(found)}")
     return "\n".join(lines)
-
-
-def _listed(found: list[str]) -> str:
-    return "; ".join(found) if found else "none"
-
-
-def _machine(record: Record) -> str:
-    """One sentence: where and with what it was measured."""
-    machine = record["machine"]
-    peers = ", ".join(f"{n} {v}" for n, v in record["peers"].items() if n in PEERS)
-    turns = [f["n"] for row in record["rows"] for f in row["contenders"].values()]
-    return (
-        f"Measured on {machine['processor']}, {machine['cores']} cores ({machine['isa']}),"
-        f" {machine['system']}, on {record['date']}, with {peers}; allocator"
-        f" {record['allocator']['setting']}; {len(record['rows'])} rows, n from {min(turns)} to"
-        f" {max(turns)} turns."
-    )
 
 
 TABLES: dict[str, Callable[[Record], str]] = {
     "readme": _readme,
-    "machine": _machine,
+    "machine": lambda record: machine(record, PEERS),
     "means": _means,
     "targets": _targets,
     "every": _every,

@@ -1,7 +1,8 @@
 """The record of a benchmark: what is in the JSON, how it is written, read and checked.
 
 All times are seconds of one call. Everything that is shown or drawn is made from such a record
-alone. :class:`Record` is its schema; a change that readers notice raises :data:`SCHEMA`.
+alone. :class:`Record` is the schema of pooling, :class:`ConvRecord` that of convolution; a change
+that readers notice raises :data:`SCHEMA`.
 """
 
 from __future__ import annotations
@@ -10,45 +11,81 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypedDict, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 from cenote.benchmarking.turns import Figures
 
-__all__ = ["SCHEMA", "Contender", "Record", "RowRecord", "check", "mean", "ours", "read", "write"]
+__all__ = [
+    "SCHEMA",
+    "AnyRecord",
+    "Contender",
+    "ConvContender",
+    "ConvRecord",
+    "ConvRow",
+    "Record",
+    "RowRecord",
+    "check",
+    "mean",
+    "ours",
+    "read",
+    "write",
+]
 
 SCHEMA = 1
 """The version of the schema that this module writes and reads."""
 
 
-class Contender(Figures):
+class _Contender(Figures):
+    fresh: bool  # each call allocates what it gives
+    composed: str  # of what, where it is not one operation; else empty
+
+
+class Contender(_Contender):
     """What one contender took for a row: the figures of its turns, and what they mean."""
 
     of_roof: float  # the roof's median by this one's; 1 is the roof
-    fresh: bool  # each call allocates what it gives
-    composed: str  # of what, where it is not one operation; else empty
+
+
+class ConvContender(_Contender):
+    """The same for a convolution, whose floor is work as much as bytes."""
+
+    gflops: float  # two operations a multiply-accumulate, by the median, in 10^9 a second
 
 
 _Pass = TypedDict("_Pass", {"pass": str})  # a word that Python keeps for itself
 
 
-class RowRecord(_Pass):
-    """A row: what was done, and what each contender took for it."""
-
+class _Row(_Pass):
     case: str
     reason: str
     shape: list[int]
-    window: str
-    reduce: str
     dtype: str
-    layout: str
     threads: int
     bytes: int  # that the pass cannot do without moving
-    roof: str  # how its roof was measured: stores "cached" or "streamed", or a "copy"
-    contenders: dict[str, Contender]
     times_faster: dict[str, float]  # a peer's median by cenote's, both fresh or both not
     left_out: dict[str, str]  # peers that are not in this row, and why
+
+
+class RowRecord(_Row):
+    """A row: what was done, and what each contender took for it."""
+
+    window: str
+    reduce: str
+    layout: str
+    roof: str  # how its roof was measured: stores "cached" or "streamed", or a "copy"
+    contenders: dict[str, Contender]
+
+
+class ConvRow(_Row):
+    """A row of convolution's: every layout in it, each a contender of its own."""
+
+    layers: str  # the convolutions in words, and the pool behind them
+    made: str  # what they are together: "conv", "shuffled", "stage", ...
+    macs: int  # multiply-accumulates that the pass cannot do without
+    tolerance: float  # by how much results may differ, as part of the largest value
+    contenders: dict[str, ConvContender]
 
 
 class Allocator(TypedDict):
@@ -58,11 +95,8 @@ class Allocator(TypedDict):
     detail: dict[str, Any]  # what cenote.tune_allocator() says that it did
 
 
-class Record(TypedDict):
-    """A whole run."""
-
+class _Run(TypedDict):
     schema: int
-    benchmark: str  # "pooling"
     complete: bool  # False where the run was stopped
     date: str
     machine: dict[str, Any]  # cenote.doctor()
@@ -71,10 +105,27 @@ class Record(TypedDict):
     seconds: float  # that were asked for, a row
     peers: dict[str, str]  # contenders and their versions
     left_out: dict[str, str]  # peers that are in no row, rows that are not there, and why
+
+
+class Record(_Run):
+    """A whole run of pooling."""
+
+    benchmark: Literal["pooling"]
     rows: list[RowRecord]
 
 
-def write(record: Record, path: Path) -> None:
+class ConvRecord(_Run):
+    """A whole run of convolution."""
+
+    benchmark: Literal["convolution"]
+    rows: list[ConvRow]
+
+
+AnyRecord = Record | ConvRecord
+_KINDS = {"pooling": Record, "convolution": ConvRecord}
+
+
+def write(record: Mapping[str, Any], path: Path) -> None:
     """Write a record whole or not at all: beside its place first, then moved there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -89,7 +140,7 @@ def write(record: Record, path: Path) -> None:
         raise
 
 
-def read(path: Path) -> Record:
+def read(path: Path) -> AnyRecord:
     """A record that was written, checked.
 
     Raises:
@@ -109,13 +160,15 @@ def check(record: Any) -> None:
         raise ValueError("no record of a benchmark")
     if record["schema"] != SCHEMA:
         raise ValueError(f"schema {record['schema']}: this version reads {SCHEMA}")
-    _check(record, Record, "record")
+    if (benchmark := record.get("benchmark")) not in _KINDS:
+        raise ValueError(f"benchmark {benchmark!r}: must be one of {', '.join(_KINDS)}")
+    _check(record, _KINDS[benchmark], "record")
 
 
 def _check(value: Any, kind: Any, place: str) -> None:
     """Hold a value to an annotation of the schema."""
     origin, arguments = get_origin(kind), get_args(kind)
-    if kind is Any:
+    if kind is Any or origin is Literal:  # the benchmark, which the schema was chosen by
         return
     if isinstance(kind, type) and hasattr(kind, "__total__"):  # a TypedDict
         _check(value, dict[str, Any], place)

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from cenote.benchmarking.record import Record, RowRecord, mean, ours
-from cenote.benchmarking.targets import targets
+from cenote.benchmarking.record import AnyRecord, Record, RowRecord, mean, ours
+from cenote.benchmarking.targets import Target, targets
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Printer", "compact", "groups", "missed", "print_record", "short", "slower", "summary"]
+__all__ = [
+    "PEERS",
+    "Printer",
+    "absent",
+    "compact",
+    "groups",
+    "how_far",
+    "lines",
+    "milliseconds",
+    "missed",
+    "print_record",
+    "ratio",
+    "short",
+    "slower",
+    "summary",
+    "where",
+]
 
 _SHORT = {"forward": "fwd", "forward with indices": "fwd+idx", "forward+backward": "fwd+bwd"}
 PEERS = {
@@ -37,12 +53,22 @@ def compact(window: str) -> str:
     return window.replace(", ", " ")
 
 
-def _milliseconds(seconds: float) -> str:
+def milliseconds(seconds: float) -> str:
+    """Seconds as milliseconds, in as many digits as tell.
+
+    >>> milliseconds(0.0123)
+    '12.3'
+    """
     value = seconds * 1e3
     return f"{value:.4f}" if value < 0.1 else f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
-def _ratio(value: float) -> str:
+def ratio(value: float) -> str:
+    """How many times faster.
+
+    >>> ratio(12.3)
+    '12.3x'
+    """
     return f"{value:.1f}x" if value >= 10 else f"{value:.2f}x"
 
 
@@ -52,10 +78,10 @@ def _cells(row: RowRecord) -> list[str]:
     kind = row["reduce"] if row["dtype"] == "f32" else f"{row['reduce']} {row['dtype']}"
     place = f"{row['layout']} {short(row['pass'])}"
     cells = [row["case"], compact(row["window"]), kind, place, str(row["threads"])]
-    cells.append(_milliseconds(there["roof"]["median"]))
+    cells.append(milliseconds(there["roof"]["median"]))
     for name in ("cenote", "cenote out="):
         if name == "cenote":
-            cells.append(_milliseconds(there[name]["median"]) if name in there else "-")
+            cells.append(milliseconds(there[name]["median"]) if name in there else "-")
         cells.append(f"{there[name]['of_roof']:.2f}" if name in there else "-")
     return cells
 
@@ -68,27 +94,34 @@ _COLUMNS = (
 
 
 class Printer:
-    """Prints rows as they come, under one another, with the peers of ``record`` as columns."""
+    """Prints rows as they come, under one another: their cells, and how they stand to the peers."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(
+        self,
+        console: Console,
+        columns: Sequence[tuple[str, int, str]] = _COLUMNS,
+        cells: Callable[[Any], list[str]] = _cells,
+        peers: Mapping[str, str] = PEERS,
+    ) -> None:
         self.console = console
+        self.columns, self.cells, self.peers = columns, cells, peers
         self.began = False
 
-    def row(self, row: RowRecord) -> None:
+    def row(self, row: Any) -> None:
         """One line; the first has the names of the columns above it."""
         if not self.began:
-            self._print([name for name, _, _ in _COLUMNS], PEERS, "bold")
+            self._print([name for name, _, _ in self.columns], self.peers, "bold")
             self.began = True
         faster = row["times_faster"]
         behind = any(value < 1 for value in faster.values())
-        peers = {name: _ratio(faster[name]) if name in faster else "-" for name in PEERS}
-        self._print(_cells(row), peers, "red" if behind else "")
+        peers = {name: ratio(faster[name]) if name in faster else "-" for name in self.peers}
+        self._print(self.cells(row), peers, "red" if behind else "")
 
-    def _print(self, cells: list[str], peers: dict[str, str], style: str) -> None:
+    def _print(self, cells: list[str], peers: Mapping[str, str], style: str) -> None:
         from rich.text import Text
 
         parts = []
-        for cell, (_, width, side) in zip(cells, _COLUMNS, strict=True):
+        for cell, (_, width, side) in zip(cells, self.columns, strict=True):
             cut = cell if len(cell) <= width else cell[: width - 1] + "…"
             parts.append(cut.rjust(width) if side == "right" else cut.ljust(width))
         parts += [cell.rjust(8) for cell in peers.values()]
@@ -100,20 +133,31 @@ def print_record(record: Record, console: Console, *, rows: bool = True) -> None
     printer = Printer(console)
     for row in record["rows"] if rows else ():
         printer.row(row)
-    for line in _legend(record):
+    lines(console, _legend(record))
+    lines(console, summary(record))
+
+
+def lines(console: Console, told: Iterable[str]) -> None:
+    """Print lines as they are."""
+    for line in told:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
-    for line in summary(record):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def where(record: AnyRecord, peers: Mapping[str, str]) -> tuple[str, str]:
+    """A line about the machine, and one about versions."""
+    machine = record["machine"]
+    versions = ", ".join(f"{n} {v}" for n, v in record["peers"].items() if n in peers)
+    return (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['isa']}, {machine['system']};"
+        f" allocator {record['allocator']['setting']}"
+    ), f"versions: {versions}"
 
 
 def _legend(record: Record) -> Iterator[str]:
-    machine = record["machine"]
+    machine, versions = where(record, PEERS)
     yield ""
-    yield (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['isa']}, {machine['system']};"
-        f" allocator {record['allocator']['setting']}; roof: {_roofs(record)}"
-    )
-    yield "versions: " + ", ".join(f"{n} {v}" for n, v in record["peers"].items() if n in PEERS)
+    yield f"{machine}; roof: {_roofs(record)}"
+    yield versions
     yield (
         "of roof: the roof's time by cenote's; out=: the same with a preallocated output; peers:"
         " times that cenote is faster"
@@ -122,6 +166,11 @@ def _legend(record: Record) -> Iterator[str]:
         "medians; oneDNN, ORT and OV write into preallocated outputs and stand against out= where"
         " it is there, torch against fresh outputs"
     )
+    yield from absent(record)
+
+
+def absent(record: AnyRecord) -> Iterator[str]:
+    """Lines about who was left out, and why: of all rows, then of some."""
     for name, why in record["left_out"].items():
         yield f"left out: {name}: {why}"
     seen: dict[tuple[str, str], list[str]] = {}
@@ -129,8 +178,8 @@ def _legend(record: Record) -> Iterator[str]:
         for name, why in row["left_out"].items():
             seen.setdefault((name, why), []).append(row["case"])
     for (name, why), cases in seen.items():
-        where = cases[0] if len(cases) == 1 else f"{len(cases)} rows"
-        yield f"left out of {where}: {name}: {why}"
+        place = cases[0] if len(cases) == 1 else f"{len(cases)} rows"
+        yield f"left out of {place}: {name}: {why}"
 
 
 def _roofs(record: Record) -> str:
@@ -148,21 +197,26 @@ def summary(record: Record) -> Iterator[str]:
         for peer in PEERS:
             ratios = [row["times_faster"][peer] for row in rows if peer in row["times_faster"]]
             if ratios:
-                parts.append(f"{PEERS[peer]} {_ratio(mean(ratios))} ({len(ratios)})")
+                parts.append(f"{PEERS[peer]} {ratio(mean(ratios))} ({len(ratios)})")
         fastest = [min(row["times_faster"].values()) for row in rows if row["times_faster"]]
         if fastest:
-            parts.append(f"fastest peer {_ratio(mean(fastest))}")
+            parts.append(f"fastest peer {ratio(mean(fastest))}")
         yield f"  {name:32} {', '.join(parts)}"
-    yield "targets"
-    for target in targets(record):
-        state = "reached" if target.met else "not reached" if target.rows else "not measured"
-        bound = f"{'at most' if target.at_most else 'at least'} {target.wanted:g}"
-        yield f"  {target.what}: {target.reached:.2f}, {bound}, {target.rows} rows: {state}"
+    yield from how_far(targets(record))
     yield from _under(record, 0.7, 0.0)
     yield from _under(record, 0.85, 0.7)
     behind = slower(record)
     yield f"a peer is faster in {len(behind)} of {len(record['rows'])} rows" + ":" * bool(behind)
     yield from (f"  {line}" for line in behind)
+
+
+def how_far(wanted: Iterable[Target]) -> Iterator[str]:
+    """A line a target: what was reached, and whether that is enough."""
+    yield "targets"
+    for target in wanted:
+        state = "reached" if target.met else "not reached" if target.rows else "not measured"
+        bound = f"{'at most' if target.at_most else 'at least'} {target.wanted:g}"
+        yield f"  {target.what}: {target.reached:.2f}, {bound}, {target.rows} rows: {state}"
 
 
 def groups(record: Record) -> dict[tuple[str, str, str, int], list[RowRecord]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypedDict
+from functools import partial
+from typing import TypedDict, TypeVar
 
 from cenote.benchmarking.peers import Contender
 
@@ -16,6 +18,7 @@ __all__ = ["LEAST", "TOO_SLOW", "Figures", "Turns", "figures", "take_turns"]
 TOO_SLOW = 2.0
 """Seconds: a contender whose call takes longer is not waited for."""
 
+T = TypeVar("T")
 LEAST = 5  # turns of each contender
 _MOST = 2000
 _TURN = 1e-3  # seconds: shorter calls are repeated in a turn, on warm caches
@@ -35,14 +38,16 @@ def take_turns(
     seconds: float,
     least: int = LEAST,
     clock: Callable[[], float] = time.perf_counter,
+    dice: random.Random | None = None,
 ) -> dict[str, Turns]:
     """Time calls, the contenders one after the other, until the seconds have passed.
 
     Everybody gets at least ``least`` turns. A contender that takes a tenth of the seconds for one
     gets no more than those, and its time is not counted, so that quick ones are measured well
     beside slow ones. Who shares threads stands together; between others there is a pause, and who
-    begins changes from round to round.
+    begins changes from round to round; with ``dice`` who comes after whom does.
     """
+    ordered = _rotated if dice is None else partial(_shuffled, dice)
     turns = {name: Turns() for name in contenders}
     for name, contender in contenders.items():
         turns[name].calls = _calls(contender, clock)
@@ -55,10 +60,10 @@ def take_turns(
     gc.disable()
     try:
         while rounds < least or (spent < seconds and rounds < _MOST and len(slow) < len(turns)):
-            for group in _rotated(list(groups.values()), rounds):
+            for group in ordered(list(groups.values()), rounds):
                 if len(groups) > 1:
                     time.sleep(_QUIET)
-                for name in _rotated(group, rounds):
+                for name in ordered(group, rounds):
                     if name in slow and rounds >= least:
                         continue
                     taken = _turn(contenders[name], turns[name].calls, clock)
@@ -74,9 +79,14 @@ def take_turns(
     return turns
 
 
-def _rotated(things: list[str] | list[list[str]], by: int) -> list:  # type: ignore[type-arg]
+def _rotated(things: list[T], by: int) -> list[T]:
     start = by % len(things)
     return things[start:] + things[:start]
+
+
+def _shuffled(dice: random.Random, things: list[T], by: int) -> list[T]:
+    """In any order, whatever the round: caches and memory are as whoever was before left them."""
+    return dice.sample(things, len(things))
 
 
 def _calls(contender: Contender, clock: Callable[[], float]) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 from cenote.benchmarking.peers.contender import Contender, LeftOutError, Peer, reason
 from cenote.benchmarking.peers.dnnl import OneDnn
@@ -11,18 +12,32 @@ from cenote.benchmarking.peers.eager import Compiled, Eager
 from cenote.benchmarking.peers.ort import OnnxRuntime
 from cenote.benchmarking.peers.ours import Fresh, Given, Roof
 from cenote.benchmarking.peers.vino import OpenVino
+from cenote.benchmarking.work import Work
 
-__all__ = ["OURS", "PEERS", "ROOFS", "Contender", "LeftOutError", "Peer", "load", "reason"]
+__all__ = [
+    "OURS",
+    "PEERS",
+    "ROOFS",
+    "Contender",
+    "LeftOutError",
+    "Peer",
+    "load",
+    "made",
+    "reason",
+    "wanted",
+]
 
-ROOFS: dict[str, Callable[[], Peer]] = {
+W = TypeVar("W")
+
+ROOFS: dict[str, Callable[[], Peer[Work]]] = {
     f"roof {kind}": partial(Roof, kind) for kind in ("cached", "streamed", "copy")
 }
 """Ways to move bytes: the fastest one is a row's roof."""
 
-OURS: dict[str, Callable[[], Peer]] = {"cenote": Fresh, "cenote out=": Given}
+OURS: dict[str, Callable[[], Peer[Work]]] = {"cenote": Fresh, "cenote out=": Given}
 """What cenote brings itself: always asked for."""
 
-PEERS: dict[str, Callable[[], Peer]] = {
+PEERS: dict[str, Callable[[], Peer[Work]]] = {
     "torch": Eager,
     "torch.compile": Compiled,
     "onednn": OneDnn,
@@ -32,24 +47,38 @@ PEERS: dict[str, Callable[[], Peer]] = {
 """What it is compared with, where it is installed."""
 
 
-def load(names: list[str]) -> tuple[dict[str, Peer], dict[str, str]]:
+def load(names: list[str]) -> tuple[dict[str, Peer[Work]], dict[str, str]]:
     """The peers of those names and our own contenders that are there, and why others are not.
 
     Raises:
         ValueError: a name that is not known.
     """
-    for name in names:
-        if name not in PEERS:
-            raise ValueError(f"peer = {name!r}: must be one of {', '.join(PEERS)}")
-    makers = {n: make for n, make in PEERS.items() if not names or n in names}
+    makers = wanted(PEERS, names)
     if "torch.compile" in names:
         makers["torch.compile"] = partial(Compiled, everywhere=True)
-    there: dict[str, Peer] = {}
+    there, missing = made(ROOFS | OURS | makers)
+    return there, {name: why for name, why in missing.items() if name not in ROOFS}
+
+
+def wanted(known: Mapping[str, W], names: Sequence[str]) -> dict[str, W]:
+    """Those of the names; all without a name.
+
+    Raises:
+        ValueError: a name that is not known.
+    """
+    for name in names:
+        if name not in known:
+            raise ValueError(f"peer = {name!r}: must be one of {', '.join(known)}")
+    return {name: peer for name, peer in known.items() if not names or name in names}
+
+
+def made(makers: Mapping[str, Callable[[], Peer[W]]]) -> tuple[dict[str, Peer[W]], dict[str, str]]:
+    """The peers that can be made here, and why the others cannot."""
+    there: dict[str, Peer[W]] = {}
     missing: dict[str, str] = {}
-    for name, make in (ROOFS | OURS | makers).items():
+    for name, make in makers.items():
         try:
             there[name] = make()
         except Exception as error:  # whatever a peer stumbles over: the others go on without it
-            if name not in ROOFS:
-                missing[name] = reason(error)
+            missing[name] = reason(error)
     return there, missing

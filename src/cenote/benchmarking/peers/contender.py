@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from cenote.benchmarking.work import Work
-
 __all__ = ["Contender", "LeftOutError", "Peer", "reason"]
+
+W = TypeVar("W", contravariant=True)
 
 
 class LeftOutError(Exception):
@@ -39,12 +39,12 @@ class Contender:
     composed: str = ""
 
 
-class Peer(Protocol):
-    """A library that can pool."""
+class Peer(Protocol[W]):
+    """A library that can do a benchmark's work: that of a row."""
 
     version: str
 
-    def enter(self, work: Work) -> Contender:
+    def enter(self, work: W) -> Contender:
         """Make ready for a row; raises LeftOutError, or what the library raises."""
 
 

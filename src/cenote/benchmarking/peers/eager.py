@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from cenote.benchmarking.grid import COMPILED, INDICES
 from cenote.benchmarking.peers.contender import Contender, LeftOutError
 from cenote.benchmarking.work import Work
 
-__all__ = ["Compiled", "Eager", "called", "torch_arguments"]
+__all__ = ["Compiled", "Compiler", "Eager", "called", "torch_arguments"]
 
 Function = Callable[[Tensor], Any]
 
@@ -94,25 +94,38 @@ class Eager:
         return Contender(call, call, composed=composed)
 
 
-class Compiled:
-    """The same functions through torch.compile; compiling is no part of the time."""
+class Compiler:
+    """torch.compile, for ``cases`` alone or everywhere; compiling is no part of the time."""
 
     version = str(torch.__version__)
 
-    def __init__(self, everywhere: bool = False) -> None:
+    def __init__(self, cases: Collection[str], everywhere: bool = False) -> None:
         if shutil.which("g++") is None and shutil.which("clang++") is None:
             raise LeftOutError("needs a C++ compiler")
-        self.everywhere = everywhere
+        self.cases, self.everywhere = cases, everywhere
 
-    def enter(self, work: Work) -> Contender:
-        """Compile for the row's shape, layout and number of threads."""
-        if not self.everywhere and work.row.case not in COMPILED:
+    def compiled(self, case: str, function: Function) -> Function:
+        """The function compiled for the shapes and the number of threads of its first call."""
+        if not self.everywhere and case not in self.cases:
             raise LeftOutError("compiled in some cases only, unless it is asked for with --peer")
         import torch._inductor.config as inductor
 
         inductor.compile_threads = 1  # no processes that linger on the cores
-        function, composed = _function(work)
-        called(function, work)()  # what torch itself refuses need not be traced
         torch.compiler.reset()
-        call = called(torch.compile(function, dynamic=False, fullgraph=True), work)
+        compiled: Function = torch.compile(function, dynamic=False, fullgraph=True)
+        return compiled
+
+
+class Compiled(Compiler):
+    """The same functions through torch.compile."""
+
+    def __init__(self, everywhere: bool = False) -> None:
+        super().__init__(COMPILED, everywhere)
+
+    def enter(self, work: Work) -> Contender:
+        """Compile for the row's shape, layout and number of threads."""
+        function, composed = _function(work)
+        compiled = self.compiled(work.row.case, function)
+        called(function, work)()  # what torch itself refuses need not be traced
+        call = called(compiled, work)
         return Contender(call, call, composed=composed)

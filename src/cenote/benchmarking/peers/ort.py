@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,13 +13,13 @@ from cenote.benchmarking.peers.contender import Contender, LeftOutError
 from cenote.benchmarking.work import Work
 from cenote.window import Adaptive, Axis
 
-__all__ = ["OnnxRuntime"]
+__all__ = ["OnnxRuntime", "Runtime", "modelled"]
 
 _OPSET, _IR = 22, 10
 
 
-class OnnxRuntime:
-    """MaxPool, AveragePool and their global forms of the CPU provider."""
+class Runtime:
+    """Sessions of the CPU provider over memory that is given."""
 
     def __init__(self) -> None:
         try:
@@ -29,26 +30,21 @@ class OnnxRuntime:
         self.onnx, self.runtime = onnx, onnxruntime
         self.version = onnxruntime.__version__
 
-    def enter(self, work: Work) -> Contender:
-        """Make a session of the row's number of threads, and bind its memory."""
-        if work.grad is not None:
-            raise LeftOutError("forward only")
-        if work.row.layout != "NCHW":
-            raise LeftOutError("NCHW only")
+    def bound(
+        self, model: Any, threads: int, x: Tensor, outputs: Sequence[Tensor]
+    ) -> Callable[[], None]:
+        """A run of the model from ``x`` to ``outputs``: its ``x``, its ``y0``, ``y1``, ..."""
         options = self.runtime.SessionOptions()
         options.log_severity_level = 4
-        options.intra_op_num_threads = work.row.threads
+        options.intra_op_num_threads = threads
         # Its threads spin after a run, in the way of whoever is next; within a run as they like.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         session = self.runtime.InferenceSession(
-            self._model(work).SerializeToString(), options, providers=["CPUExecutionProvider"]
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        outputs = [work.empty_output()]
-        if work.row.pass_ == INDICES:
-            outputs.append(torch.zeros(work.case.out_shape, dtype=torch.int64))
         binding = session.io_binding()
         for bind, name, tensor in [
-            (binding.bind_input, "x", work.x),
+            (binding.bind_input, "x", x),
             *((binding.bind_output, f"y{i}", y) for i, y in enumerate(outputs)),
         ]:
             bind(name, "cpu", 0, self._type(tensor), list(tensor.shape), tensor.data_ptr())
@@ -56,11 +52,7 @@ class OnnxRuntime:
         def call() -> None:
             session.run_with_iobinding(binding)
 
-        def results() -> tuple[Tensor, ...]:
-            call()
-            return (outputs[0], *(_within_planes(y, work) for y in outputs[1:]))
-
-        return Contender(call, results, fresh=False, workers="onnxruntime")
+        return call
 
     def _type(self, tensor: Tensor) -> Any:
         proto = self.onnx.TensorProto
@@ -69,23 +61,48 @@ class OnnxRuntime:
             torch.uint8: proto.UINT8, torch.int64: proto.INT64,
         }[tensor.dtype]  # fmt: skip
 
+
+def modelled(
+    onnx: Any, name: str, nodes: Any, inputs: Any, outputs: Any, constants: Any = ()
+) -> Any:
+    """A model of one graph."""
+    graph = onnx.helper.make_graph(nodes, name, inputs, outputs, list(constants))
+    imports = [onnx.helper.make_opsetid("", _OPSET)]
+    return onnx.helper.make_model(graph, opset_imports=imports, ir_version=_IR)
+
+
+class OnnxRuntime(Runtime):
+    """MaxPool, AveragePool and their global forms."""
+
+    def enter(self, work: Work) -> Contender:
+        """Make a session of the row's number of threads, and bind its memory."""
+        if work.grad is not None:
+            raise LeftOutError("forward only")
+        if work.row.layout != "NCHW":
+            raise LeftOutError("NCHW only")
+        model = self._model(work)
+        outputs = [work.empty_output()]
+        if work.row.pass_ == INDICES:
+            outputs.append(torch.zeros(work.case.out_shape, dtype=torch.int64))
+        call = self.bound(model, work.row.threads, work.x, outputs)
+
+        def results() -> tuple[Tensor, ...]:
+            call()
+            return (outputs[0], *(_within_planes(y, work) for y in outputs[1:]))
+
+        return Contender(call, results, fresh=False, workers="onnxruntime")
+
     def _model(self, work: Work) -> Any:
         helper, kind = self.onnx.helper, self._type(work.x)
         names = ["y0", "y1"] if work.row.pass_ == INDICES else ["y0"]
         operator, attributes = _operator(work)
         node = helper.make_node(operator, ["x"], names, **attributes)
+        value = helper.make_tensor_value_info
         types = [kind, self.onnx.TensorProto.INT64]
-        graph = helper.make_graph(
-            [node],
-            "pool",
-            [helper.make_tensor_value_info("x", kind, work.case.shape)],
-            [
-                helper.make_tensor_value_info(name, of, work.case.out_shape)
-                for name, of in zip(names, types, strict=False)
-            ],
-        )
-        imports = [helper.make_opsetid("", _OPSET)]
-        return helper.make_model(graph, opset_imports=imports, ir_version=_IR)
+        outputs = [
+            value(name, of, work.case.out_shape) for name, of in zip(names, types, strict=False)
+        ]
+        return modelled(self.onnx, "pool", [node], [value("x", kind, work.case.shape)], outputs)
 
 
 def _operator(work: Work) -> tuple[str, dict[str, Any]]:

@@ -12,11 +12,11 @@ from cenote.benchmarking.peers.contender import Contender, LeftOutError
 from cenote.benchmarking.work import Work
 from cenote.window import Adaptive, Axis
 
-__all__ = ["OpenVino"]
+__all__ = ["OpenVino", "Runtime"]
 
 
-class OpenVino:
-    """MaxPool, AvgPool, reductions of whole planes, adaptive pools of the CPU plugin."""
+class Runtime:
+    """Requests to the CPU plugin."""
 
     def __init__(self) -> None:
         try:
@@ -27,18 +27,27 @@ class OpenVino:
         self.core = openvino.Core()
         self.version = openvino.__version__
 
+    def request(self, model: Any, threads: int, precision: str) -> Any:
+        """A request to the model, compiled for that number of threads."""
+        compiled = self.core.compile_model(model, "CPU", {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # or the thread that everybody calls from stays pinned
+            "INFERENCE_PRECISION_HINT": precision,
+        })  # fmt: skip
+        return compiled.create_infer_request()
+
+
+class OpenVino(Runtime):
+    """MaxPool, AvgPool, reductions of whole planes, adaptive pools."""
+
     def enter(self, work: Work) -> Contender:
         """Compile for the row's number of threads, and hand over its memory."""
         if work.grad is not None:
             raise LeftOutError("forward only")
-        compiled = self.core.compile_model(self._model(work), "CPU", {
-            "INFERENCE_NUM_THREADS": work.row.threads,
-            "NUM_STREAMS": 1,
-            "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,  # or the thread that everybody calls from stays pinned
-            "INFERENCE_PRECISION_HINT": "bf16" if work.row.dtype == "bf16" else "f32",
-        })  # fmt: skip
-        request = compiled.create_infer_request()
+        precision = "bf16" if work.row.dtype == "bf16" else "f32"
+        request = self.request(self._model(work), work.row.threads, precision)
         outputs = [work.empty_output()]
         if work.row.pass_ == INDICES:
             shape, memory_format = work.case.out_shape, work.memory_format
