@@ -45,23 +45,72 @@ void run_convolution(Compute compute, const ConvolutionTask& task, Index units, 
       &both, units, wanted, compute(task, 0, 0, nullptr));
 }
 
+// Parts added up in their order.
 template <class T>
-void add_up(const Convolving& kernels, ConvolutionTask task, void* weight, void* bias,
-            int threads) {
+void add_up(const T* parts, Index units, const Convolution& c, void* weight, void* bias) {
+  const Index biases = c.groups * c.out, size = c.weights() + biases;
+  const auto total = [&](Index begin, Index count, void* to) {
+    T* sums = static_cast<T*>(to);
+    std::copy_n(parts + begin, count, sums);
+    for (Index unit = 1; unit < units; ++unit)
+      for (Index x = 0; x < count; ++x) sums[x] += parts[unit * size + begin + x];
+  };
+  if (weight) total(0, c.weights(), weight);
+  if (bias) total(c.weights(), biases, bias);
+}
+
+template <class T>
+void sum_gradients(const Convolving& kernels, ConvolutionTask task, void* weight, void* bias,
+                   int threads) {
   const Convolution& c = task.what;
-  const Index units = kernels.gradient_units(c), biases = c.groups * c.out;
-  const Index size = c.weights() + biases;
+  const Index units = kernels.gradient_units(c), size = c.weights() + c.groups * c.out;
   const std::unique_ptr<T[]> parts(new T[std::size_t(units * size)]);
   task.to = parts.get();
   run_convolution(kernels.gradient, task, units, threads);
-  const auto total = [&](Index begin, Index count, void* to) {
-    T* sums = static_cast<T*>(to);
-    std::copy_n(parts.get() + begin, count, sums);
-    for (Index unit = 1; unit < units; ++unit)
-      for (Index x = 0; x < count; ++x) sums[x] += parts[std::size_t(unit * size + begin + x)];
-  };
-  total(0, c.weights(), weight);
-  if (bias) total(c.weights(), biases, bias);
+  add_up(parts.get(), units, c, weight, bias);
+}
+
+void check_stage(const StageTask& task) {
+  check(task.what);
+  if (task.high < 1 || task.wide < 1 || task.high * task.wide > 255 ||
+      task.what.down.out < task.high || task.what.across.out < task.wide ||
+      task.what.down.spread != 1 || task.what.across.spread != 1)
+    throw std::invalid_argument("stage: no such window");
+}
+
+using Stage = Index (*)(const StageTask&, Index begin, Index end, char* scratch);
+
+void run_stage(Stage compute, const StageTask& task, Index units, int threads) {
+  struct Both {
+    Stage compute;
+    const StageTask& task;
+  } both = {compute, task};
+  const Index wanted = std::min<Index>(threads, macs(task.what) / kMacsPerThread + 1);
+  share_out(
+      [](const void* context, Index begin, Index end, char* scratch) {
+        const Both& b = *static_cast<const Both*>(context);
+        b.compute(b.task, begin, end, scratch);
+      },
+      &both, units, wanted, compute(task, 0, 0, nullptr));
+}
+
+std::unique_ptr<char[]> packed_for_stage(const Convolving& kernels, Type type, StageTask& task) {
+  const std::size_t bytes = type == kF64 ? 8 : 4;
+  std::unique_ptr<char[]> packed(new char[std::size_t(task.what.weights()) * bytes]);
+  kernels.pack_stage(task.what, task.weight, packed.get());
+  task.weight = packed.get();
+  return packed;
+}
+
+template <class T>
+void sum_stages(const Convolving& kernels, StageTask task, void* weight, void* bias, int threads) {
+  const Convolution& c = task.what;
+  const Index parts = kernels.stage_parts(c), size = c.weights() + c.groups * c.out;
+  const bool sums = weight || bias;
+  const std::unique_ptr<T[]> part(sums ? new T[std::size_t(parts * size)] : nullptr);
+  task.sums = part.get();
+  run_stage(kernels.stage_gradient, task, parts, threads);
+  if (sums) add_up(part.get(), parts, c, weight, bias);
 }
 
 }  // namespace
@@ -84,9 +133,30 @@ void convolution_gradient(const How& how, Type type, const Convolution& c, const
   const Convolving& kernels = convolving(how, type);
   const ConvolutionTask task = {c, x, given, nullptr, nullptr};
   if (type == kF64)
-    add_up<double>(kernels, task, weight, bias, how.threads);
+    sum_gradients<double>(kernels, task, weight, bias, how.threads);
   else
-    add_up<float>(kernels, task, weight, bias, how.threads);
+    sum_gradients<float>(kernels, task, weight, bias, how.threads);
 }
+
+void stage(const How& how, Type type, const StageTask& given) {
+  check_stage(given);
+  const Convolving& kernels = convolving(how, type);
+  StageTask task = given;
+  const auto packed = packed_for_stage(kernels, type, task);
+  run_stage(kernels.stage, task, kernels.stage_units(task.what), how.threads);
+}
+
+void stage_gradient(const How& how, Type type, const StageTask& given, void* weight, void* bias) {
+  check_stage(given);
+  const Convolving& kernels = convolving(how, type);
+  StageTask task = given;
+  const auto packed = packed_for_stage(kernels, type, task);
+  if (type == kF64)
+    sum_stages<double>(kernels, task, weight, bias, how.threads);
+  else
+    sum_stages<float>(kernels, task, weight, bias, how.threads);
+}
+
+Index images_at_once(const How& how, Type type) { return convolving(how, type).lanes(); }
 
 }  // namespace cenote

@@ -1,13 +1,16 @@
 // One target's convolutions. Sums of products may be contracted here: results are the same within
 // rounding, not to the bit.
-#include "convolve-inl.h"
+#include "images-inl.h"
 
 namespace cenote::CENOTE_TARGET {
 
 extern const Convolving convolving[2];
-constinit const Convolving convolving[2] = {
-    {pack<float>, units<float>, convolve<float>, gradient_units, gradient<float>},
-    {pack<double>, units<double>, convolve<double>, gradient_units, gradient<double>},
+
+template <class T>
+constexpr Convolving kConvolving = {
+    pack<T>,       units<T>,       convolve<T>, gradient_units, gradient<T>,       stage_lanes<T>,
+    pack_stage<T>, stage_units<T>, stage<T>,    stage_parts<T>, stage_gradient<T>,
 };
+constinit const Convolving convolving[2] = {kConvolving<float>, kConvolving<double>};
 
 }  // namespace cenote::CENOTE_TARGET

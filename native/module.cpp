@@ -251,6 +251,44 @@ void bind_convolution(nb::module_& m) {
                  at<const void>(weight), at<const void>(bias), at<void>(y));
       },
       free_gil);
+  // The pooling's window and whether less than nothing becomes nothing, behind the convolution.
+  const auto staged = [](std::vector<Index> flat) {
+    if (flat.size() != 24) throw std::invalid_argument("a stage is twenty-four integers");
+    const Index high = flat[21], wide = flat[22];
+    const bool positive = flat[23] != 0;
+    flat.resize(21);
+    StageTask task = {};
+    task.what = convolution(flat);
+    task.high = high, task.wide = wide, task.positive = positive;
+    return task;
+  };
+  m.def(
+      "stage",
+      [=](const Call& call, const std::string& type, const std::vector<Index>& flat, Address x,
+          Address weight, Address bias, Address y, Address taps) {
+        StageTask task = staged(flat);
+        task.x = at<const void>(x), task.weight = at<const void>(weight);
+        task.bias = at<const void>(bias), task.to = at<void>(y);
+        task.taps = at<std::uint8_t>(taps);
+        stage(how(call), type_of(type), task);
+      },
+      free_gil);
+  m.def(
+      "stage_gradient",
+      [=](const Call& call, const std::string& type, const std::vector<Index>& flat, Address x,
+          Address weight, Address given, Address taps, Address input_gradient,
+          Address weight_gradient, Address bias_gradient) {
+        StageTask task = staged(flat);
+        task.x = at<const void>(x), task.weight = at<const void>(weight);
+        task.given = at<const void>(given), task.taps = at<std::uint8_t>(taps);
+        task.to = at<void>(input_gradient);
+        stage_gradient(how(call), type_of(type), task, at<void>(weight_gradient),
+                       at<void>(bias_gradient));
+      },
+      free_gil);
+  m.def("images_at_once", [](const Call& call, const std::string& type) {
+    return images_at_once(how(call), type_of(type));
+  });
   m.def(
       "convolution_gradient",
       [](const Call& call, const std::string& type, const std::vector<Index>& flat, Address x,

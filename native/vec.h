@@ -227,6 +227,30 @@ inline V pick_lanes(V low, V high, U lane, Part part, V rest) {
   return rest;
 }
 
+// One of four neighbours for each lane, by number.
+#if defined(__AVX__)
+template <class T>
+constexpr bool kOneOfFour = sizeof(T) == 4 && kLanes<T> >= 4;
+#else
+template <class T>
+constexpr bool kOneOfFour = false;
+#endif
+template <class E, class U>
+CENOTE_INLINE Vec<E> one_of_four(const E* four, U which) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(U) == 64 && sizeof(E) == 4)
+    return Vec<E>(_mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_loadu_ps(four)), __m512i(which)));
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof(U) == 32 && sizeof(E) == 4)
+    return Vec<E>(_mm256_permutevar_ps(_mm256_broadcast_ps(reinterpret_cast<const __m128*>(four)),
+                                       __m256i(which)));
+#endif
+  Vec<E> v = {};
+  for (std::size_t lane = 0; lane < sizeof(v) / sizeof(E); ++lane) v[lane] = four[which[lane] & 3];
+  return v;
+}
+
 // A number of lanes that the compiler knows: all of them.
 template <class T>
 struct AllLanes {

@@ -267,7 +267,7 @@ def test_verbose_says_which_way_and_why(capsys):
         cenote.conv3d(torch.randn(1, 3, 8, 8, 8), torch.randn(4, 3, 3, 3, 3))
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("cenote: conv2d float32 1x3x8x8 by 4x3x3x3: ")
-    assert "torch; not rows: three axes" in said[1]
+    assert "torch; not images: three axes; not rows: three axes" in said[1]
 
 
 def test_traced_and_transformed_calls_are_torchs():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from math import prod
 
 import torch
@@ -11,7 +13,15 @@ from cenote import _native, options
 from cenote._kernels import call_with
 from cenote.window import Axis, Window
 
-__all__ = ["TYPES", "convolve", "input_gradient", "weight_gradient"]
+__all__ = [
+    "TYPES",
+    "convolve",
+    "images_at_once",
+    "input_gradient",
+    "stage",
+    "stage_gradient",
+    "weight_gradient",
+]
 
 TYPES = {torch.float32: "f32", torch.float64: "f64"}
 """The element types that there are kernels for."""
@@ -92,3 +102,85 @@ def weight_gradient(
         weight.data_ptr(), bias.data_ptr(),
     )  # fmt: skip
     return weight, bias
+
+
+def images_at_once(dtype: torch.dtype) -> int:
+    """How many images a vector holds."""
+    return _native.images_at_once(call_with(options.current()), TYPES[dtype])
+
+
+@functools.lru_cache(maxsize=1024)
+def _stage_numbers(
+    x: torch.Size,
+    weight: torch.Size,
+    window: Window,
+    groups: int,
+    shuffle: bool,
+    pool: tuple[int, ...],
+    positive: bool,
+) -> tuple[list[int], torch.Size]:
+    """A stage as the kernels take it, and the shape of what it makes."""
+    slides = [_slide(axis, length) for axis, length in zip(window, x[2:], strict=True)]
+    alone = (1, *pool) if len(pool) == 1 else pool
+    numbers = _numbers(
+        slides, x[0], groups, weight[1], weight[0] // groups, 0, shuffle, 0, *alone, positive
+    )
+    sizes = (n // many for n, many in zip(window.out(x[2:]), pool, strict=True))
+    return numbers, torch.Size((x[0], weight[0], *sizes))
+
+
+def stage(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    window: Window,
+    groups: int,
+    shuffle: bool,
+    pool: tuple[int, ...],
+    positive: bool,
+    keep: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """``(N, C, *n) -> (N, O, *out)``: the greatest of every ``pool`` of a convolution's outputs.
+
+    ``positive``: less than nothing becomes nothing. With ``keep`` also which of them won, in an
+    order of the kernels' own.
+    """
+    numbers, shape = _stage_numbers(x.shape, weight.shape, window, groups, shuffle, pool, positive)
+    y = x.new_empty(shape)
+    taps = None
+    if keep:
+        lanes = images_at_once(x.dtype)
+        units = -(-x.shape[0] // lanes)
+        taps = torch.empty(units * lanes * y[0].numel(), dtype=torch.uint8)
+    _native.stage(
+        call_with(options.current()), TYPES[x.dtype],
+        numbers, x.data_ptr(), weight.data_ptr(), 0 if bias is None else bias.data_ptr(),
+        y.data_ptr(), 0 if taps is None else taps.data_ptr(),
+    )  # fmt: skip
+    return y, taps
+
+
+def stage_gradient(
+    x: Tensor,
+    weight: Tensor,
+    grad: Tensor,
+    taps: Tensor | None,
+    window: Window,
+    groups: int,
+    shuffle: bool,
+    pool: tuple[int, ...],
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of input, weight and bias, each where it is wanted; others are None."""
+    numbers, _ = _stage_numbers(x.shape, weight.shape, window, groups, shuffle, pool, False)
+    found = [
+        torch.empty(shape, dtype=x.dtype) if want else None
+        for want, shape in zip(wanted, (x.shape, weight.shape, weight.shape[:1]), strict=True)
+    ]
+    _native.stage_gradient(
+        call_with(options.current()), TYPES[x.dtype],
+        numbers, x.data_ptr(), weight.data_ptr(), grad.data_ptr(),
+        0 if taps is None else taps.data_ptr(),
+        *(0 if t is None else t.data_ptr() for t in found),
+    )  # fmt: skip
+    return found[0], found[1], found[2]

@@ -56,6 +56,29 @@ def convolve(
 def convolution_gradient(
     call: Call, type: str, flat: list[int], x: int, given: int, weight: int, bias: int
 ) -> None: ...
+def stage(
+    call: Call,
+    type: str,
+    flat: list[int],
+    x: int,
+    weight: int,
+    bias: int,
+    y: int,
+    taps: int,
+) -> None: ...
+def stage_gradient(
+    call: Call,
+    type: str,
+    flat: list[int],
+    x: int,
+    weight: int,
+    given: int,
+    taps: int,
+    input_gradient: int,
+    weight_gradient: int,
+    bias_gradient: int,
+) -> None: ...
+def images_at_once(call: Call, type: str) -> int: ...
 def log_sum_exp(
     pool: Pool, call: Call, outer: int, sharpness: float, x: int, y: int, given: int, to: int
 ) -> None: ...

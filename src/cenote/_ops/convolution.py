@@ -14,11 +14,13 @@ from torch import Tensor
 
 from cenote import _convolving, options
 from cenote._args import axis_name
+from cenote._ops import images
 from cenote._ops.eager import PLAIN, differentiable, eager_only
+from cenote._ops.images import plain_gradients
 from cenote._ops.registry import sizes_of
 from cenote.window import Axis, Window
 
-__all__ = ["WAYS", "Call", "Way", "convolve", "convolve_back", "gradients", "shuffled"]
+__all__ = ["WAYS", "Call", "Way", "convolve", "convolve_back", "gradients", "no_kernel", "shuffled"]
 
 _FORWARD: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _BACK: dict[int, Callable[..., Tensor]] = {
@@ -160,7 +162,12 @@ def gradients(
     None for what is not wanted.
     """
     call = Call("convolution", x, weight, bias, window.at(sizes_of(x, window.rank)), groups, False)
-    if next(way for way in WAYS if not way.why_not(call)).run is _by_rows:
+    run = next(way for way in WAYS if not way.why_not(call)).run
+    if run is _by_images:
+        return _convolving.stage_gradient(
+            x, weight, grad.contiguous(), None, call.window, groups, False, (1,) * call.rank, wanted
+        )
+    if run is _by_rows:
         common = (call.window, groups, False)
         return _native_gradients(x, weight, grad.contiguous(), common, wanted)
     asked = [bool(want) for want in wanted]
@@ -180,13 +187,32 @@ def _torchs_gradients(
     call: Call, saved: tuple[Tensor, Tensor, Tensor | None], wanted: Sequence[bool], grad: Tensor
 ) -> list[Tensor | None]:
     """The same by torch's formulas, which have derivatives themselves."""
-    with torch.enable_grad():
-        x, weight, bias = saved
-        y = _by_torch(dataclasses.replace(call, x=x, weight=weight, bias=bias))
-        asked = [t for t, want in zip(saved, wanted, strict=True) if want and t is not None]
-        found = iter(torch.autograd.grad(y, asked, grad, create_graph=True))
-    return [next(found) if want and t is not None else None
-            for t, want in zip(saved, wanted, strict=True)]  # fmt: skip
+
+    def plainly(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return _by_torch(dataclasses.replace(call, x=x, weight=weight, bias=bias))
+
+    return plain_gradients(plainly, saved, wanted, grad)
+
+
+def _by_images(call: Call) -> Tensor:
+    light = dataclasses.replace(call, x=_NOTHING, weight=_NOTHING, bias=None)
+
+    def plainly(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return _by_torch(dataclasses.replace(light, x=x, weight=weight, bias=bias))
+
+    what = images.Images(call.window, call.groups, call.shuffle, (1,) * call.rank, False, plainly)
+    asked = any(differentiable(t) for t in (call.x, call.weight, call.bias) if t is not None)
+    return images.run(call.x, call.weight, call.bias, what, asked)
+
+
+def _no_images(call: Call) -> str:
+    """Why a vector does not hold as many images: where it would be the slower way, too."""
+    if why := no_kernel(call):
+        return why
+    *_, across = call.window.out(sizes_of(call.x, call.rank))
+    if across > 32:
+        return "rows long enough for vectors of their own"
+    return images.why_not(call.x, call.weight, call.window)
 
 
 def _by_rows(call: Call) -> Tensor:
@@ -198,7 +224,7 @@ def _by_rows(call: Call) -> Tensor:
 _NOTHING = torch.empty(0)
 
 
-def _no_kernel(call: Call) -> str:
+def no_kernel(call: Call) -> str:
     """Why the native kernels cannot compute a call."""
     if call.rank > 2:
         return "three axes"
@@ -218,7 +244,7 @@ def _no_kernel(call: Call) -> str:
 
 def _no_rows(call: Call) -> str:
     """Why another way is quicker than rows in registers, as measured: docs/performance.md."""
-    if why := _no_kernel(call):
+    if why := no_kernel(call):
         return why
     reads, taps = call.weight.shape[1], prod(call.weight.shape[2:])
     *_, across = call.window.out(sizes_of(call.x, call.rank))
@@ -238,6 +264,7 @@ def _no_rows(call: Call) -> str:
 
 
 WAYS = [
+    Way("images", _no_images, _by_images),
     Way("rows", _no_rows, _by_rows),
     Way("torch", lambda call: "", _by_torch),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
@@ -10,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cenote import _kernels
-from cenote._ops.convolution import convolve, gradients
+from cenote import _kernels, options
+from cenote._ops import images
+from cenote._ops.convolution import Call, convolve, gradients, no_kernel
 from cenote._ops.eager import differentiable, eager_only
+from cenote._ops.images import plain_gradients, pooled_sizes
 from cenote._ops.linear import linear
 from cenote._ops.planned import SUMS
 from cenote._ops.registry import sizes_of
@@ -21,6 +24,7 @@ from cenote.window import Window
 
 __all__ = ["stage"]
 
+_RELU = (torch.relu, torch.nn.functional.relu)
 _TILE = 4 << 20  # bytes of what lies between that are made at a time: they stay in a cache
 
 
@@ -51,6 +55,10 @@ class _Stage:
         """The convolution's greatest elements."""
         return self.pooled(self.between(x, weight, bias))
 
+    def positive_winners(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The same, and nothing for less than that."""
+        return torch.relu(self.winners(x, weight, bias))
+
     def plainly(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The three operations, one after the other."""
         return self.pooled(self.activation(self.between(x, weight, bias)))
@@ -75,6 +83,17 @@ def stage(
     if torch.is_autocast_enabled("cpu"):
         return what.plainly(x, weight, bias)
     asked = any(map(differentiable, given))
+    many = pooled_sizes(pool, _sizes_between(conv, x.shape))
+    why_not = _no_images(what, x, weight, bias, rising, many)
+    if options.current().verbose:
+        _report(x, weight, why_not)
+    if not why_not:
+        assert many is not None
+        positive = activation in _RELU
+        function = what.positive_winners if positive else what.winners
+        alike = images.Images(conv, groups, False, many, positive, function)
+        values = images.run(x, weight, bias, alike, asked)
+        return values if positive else activation(values)
     if reduce == "max" and rising:
         if asked:
             winners: Tensor = _Winners.apply(x, weight, bias, what)  # type: ignore[no-untyped-call]
@@ -84,6 +103,36 @@ def stage(
         again: Tensor = _Again.apply(x, weight, bias, what)  # type: ignore[no-untyped-call]
         return again
     return _each(what, x, weight, bias, lambda tile: what.pooled(activation(tile)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _sizes_between(conv: Window, shape: torch.Size) -> tuple[int, ...]:
+    return conv.out(shape[2:])
+
+
+def _no_images(
+    what: _Stage,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    rising: bool,
+    many: tuple[int, ...] | None,
+) -> str:
+    """Why a vector does not hold as many images."""
+    if what.reduce != "max" or not rising:
+        return "no maximum under an activation that never decreases"
+    call = Call("stage", x, weight, bias, what.conv, what.groups, False)
+    if why := no_kernel(call):
+        return why
+    if many is None:
+        return "windows that overlap, are cut, or have 255 elements and more"
+    return images.why_not(x, weight, what.conv)
+
+
+def _report(x: Tensor, weight: Tensor, why_not: str) -> None:
+    shapes = " by ".join("x".join(map(str, t.shape)) for t in (x, weight))
+    said = f"tiles; not images: {why_not}" if why_not else "images"
+    options.report(f"stage {str(x.dtype).removeprefix('torch.')} {shapes}: {said}")
 
 
 def _tiles(what: _Stage, x: Tensor, channels: int) -> Iterator[slice]:
@@ -128,7 +177,7 @@ class _Winners(torch.autograd.Function):
         what: _Stage = ctx.what
         wanted = ctx.needs_input_grad[:3]
         if torch.is_grad_enabled() or not eager_only(grad):
-            return (*_plain_gradients(what.winners, (x, weight, bias), wanted, grad), None)
+            return (*plain_gradients(what.winners, (x, weight, bias), wanted, grad), None)
         n = torch.Size(what.conv.out(sizes_of(x, len(what.conv))))
         total = _Total(wanted)
         for tile, taps in zip(_tiles(what, x, weight.shape[0]), kept, strict=True):
@@ -152,7 +201,7 @@ class _Again(torch.autograd.Function):
         what: _Stage = ctx.what
         wanted = ctx.needs_input_grad[:3]
         if torch.is_grad_enabled() or not eager_only(grad):
-            return (*_plain_gradients(what.plainly, (x, weight, bias), wanted, grad), None)
+            return (*plain_gradients(what.plainly, (x, weight, bias), wanted, grad), None)
         total = _Total(wanted)
         for tile in _tiles(what, x, weight.shape[0]):
             between = what.between(x[tile], weight, bias)
@@ -184,17 +233,3 @@ class _Total:
         """The gradients of input, weight and bias."""
         to = torch.cat(self.inputs) if len(self.inputs) > 1 else next(iter(self.inputs), None)
         return to, self.others[0], self.others[1]
-
-
-def _plain_gradients(
-    function: Callable[..., Tensor],
-    saved: tuple[Tensor, Tensor, Tensor | None],
-    wanted: Any,
-    grad: Tensor,
-) -> list[Tensor | None]:
-    """By the operations' own formulas, which have derivatives themselves."""
-    with torch.enable_grad():
-        out = function(*saved)
-        asked = [t for t, want in zip(saved, wanted, strict=True) if want and t is not None]
-        found = iter(torch.autograd.grad(out, asked, grad, create_graph=True))
-    return [next(found) if want else None for want in wanted]

@@ -6,8 +6,10 @@ it is made a few images at a time, stays in a cache, and is not kept for the way
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cenote import _args, _checks, _convolutions, _ops
@@ -68,20 +70,31 @@ def stage(
     count = _convolutions.check_groups(op, groups, **channels)
     _convolutions.check_fit(op, input, weight, count, weight.shape[1] * count)
     _convolutions.check_bias(op, input, bias, weight.shape[0])
-    first = Window(Axis(taps) for taps in weight.shape[2:]) if conv is None else conv
-    for name, window in (("conv", first), ("pool", pool)):
-        _check_window(op, name, window, rank)
-    if tuple(axis.kernel for axis in first) != tuple(weight.shape[2:]):
-        raise ValueError(f"{op}: conv = {first}: the weight's kernel is {tuple(weight.shape[2:])}")
-    n = input.shape[input.dim() - rank :]
-    _convolutions.check_window(op, first, n)
-    _args.check_window(op, pool)
-    _convolutions.check_window(op, pool, first.out(n))
+    for name, window in (("conv", conv), ("pool", pool)):
+        if window is not None or name == "pool":
+            _check_window(op, name, window, rank)
+    # A traced call happens once, and caches are not traced.
+    resolve = _resolved if torch.compiler.is_compiling() else _resolved_once
+    at = resolve(op, conv, pool, tuple(weight.shape[2:]), tuple(input.shape[-rank:]))
     _checks.check_choice(op, "reduce", reduce, _REDUCTIONS)
     act = activation_of(op, activation)
-    return _ops.stage(
-        input, weight, bias, first.at(n), count, act.function, act.rising, pool, reduce
-    )
+    return _ops.stage(input, weight, bias, at, count, act.function, act.rising, pool, reduce)
+
+
+def _resolved(
+    op: str, conv: Window | None, pool: Window, kernel: tuple[int, ...], n: tuple[int, ...]
+) -> Window:
+    """The convolution's window at sizes ``n``, checked with the pooling's."""
+    window = Window(map(Axis, kernel)) if conv is None else conv
+    if tuple(axis.kernel for axis in window) != kernel:
+        raise ValueError(f"{op}: conv = {window}: the weight's kernel is {kernel}")
+    _convolutions.check_window(op, window, n)
+    _args.check_window(op, pool)
+    _convolutions.check_window(op, pool, window.out(n))
+    return window.at(n)
+
+
+_resolved_once = functools.lru_cache(maxsize=1024)(_resolved)
 
 
 def _check_window(op: str, name: str, window: Any, rank: int) -> None:

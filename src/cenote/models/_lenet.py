@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cenote.models._parts import ACTIVATIONS, POOLS, chosen, initialise, side_after
+from cenote.nn import Stages
 
 __all__ = ["LeNet5", "lenet5"]
 
@@ -41,7 +42,7 @@ class LeNet5(nn.Module):
             if value < 1:
                 raise ValueError(f"lenet5: {name} = {value}: must be at least 1")
         self.input_shape = (channels, size, size)
-        self.features = nn.Sequential(
+        self.features = Stages(
             OrderedDict(
                 conv1=nn.Conv2d(channels, 6, kernel_size=5, padding=2),
                 act1=act(),

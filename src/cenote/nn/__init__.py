@@ -109,6 +109,10 @@ from cenote.nn.smooth import (
     StochasticPool2d,
     StochasticPool3d,
 )
+from cenote.nn.stage import (
+    Stage,
+    Stages,
+)
 from cenote.nn.temporal import (
     TCN,
     TCNBlock,
@@ -252,6 +256,8 @@ __all__ = [
     "SpatialPyramidPool3d",
     "SpatiallySeparableConv2d",
     "SpatiallySeparableConv3d",
+    "Stage",
+    "Stages",
     "StochasticPool1d",
     "StochasticPool2d",
     "StochasticPool3d",
