@@ -36,10 +36,10 @@ CENOTE_INLINE void turn(Vec<T> (&v)[kLanes<T>]) {
   }
 }
 
-// Calls put(position, vector) for `count` neighbours of some images, `apart` elements from one to
-// the next; lanes without an image are zero.
-template <class T, class Put>
-void bring(const T* from, Index apart, Index images, Index count, Put put) {
+// `count` neighbours of some images, `apart` elements from one to the next, to as many vectors;
+// lanes without an image are zero.
+template <class T>
+void bring(const T* from, Index apart, Index images, Index count, T* to) {
   constexpr int L = kLanes<T>;
   sweep<T>(count, [&](Index x, auto lanes) {
     Vec<T> v[L] = {};
@@ -50,10 +50,9 @@ void bring(const T* from, Index apart, Index images, Index count, Put put) {
       for (Index i = 0; i < images; ++i) v[i] = load_first<T>(from + i * apart + x, lanes);
     }
     turn<T>(v);
-    alignas(64) T square[L * L];
 #pragma GCC unroll 16
-    for (int i = 0; i < L; ++i) store(square + i * L, v[i]);
-    for (int i = 0; i < lanes; ++i) put(x + i, load<Vec<T>>(square + i * L));
+    for (int i = 0; i < L; ++i)
+      if (i < lanes) store(to + (x + i) * L, v[i]);
   });
 }
 
@@ -103,6 +102,18 @@ struct Padded {
   bool covers(const Convolution& c) const {
     return c.down.before >= 0 && c.across.before >= 0 && c.down.n + c.down.before <= high &&
            c.across.n + c.across.before <= wide;
+  }
+
+  // A group's channels of some images; the padding is zero and stays so.
+  void fill(const Convolution& c, const T* image, Index group, Index images, T* to) const {
+    const Index plane_in = c.down.n * c.across.n, apart = c.groups * c.in * plane_in;
+    for (Index i = 0; i < c.in; ++i) {
+      const T* from = image + channel_of(group, i, c.groups, c.in, c.shuffled_in) * plane_in;
+      rows(c, [&](Index row, Index place, Index first, Index last) {
+        bring<T>(from + row * c.across.n + first, apart, images, last - first,
+                 to + i * plane() + place + first * kLanes<T>);
+      });
+    }
   }
 
   // Calls body(row, padded row, first, last): the columns of the input that any tap reads.
@@ -428,14 +439,7 @@ Index stage(const StageTask& task, Index begin, Index end, char* scratch) {
     const T* from = static_cast<const T*>(task.x) + unit * L * apart_in;
     T* to = static_cast<T*>(task.to) + unit * L * apart_out;
     for (Index group = 0; group < c.groups; ++group) {
-      for (Index i = 0; i < c.in; ++i) {
-        const Index plane = channel_of(group, i, c.groups, c.in, c.shuffled_in);
-        in.rows(c, [&](Index row, Index place, Index first, Index last) {
-          T* padded = x + i * in.plane() + place + first * L;
-          bring<T>(from + plane * plane_in + row * c.across.n + first, apart_in, images,
-                   last - first, [&](Index p, Vec<T> v) { store(padded + p * L, v); });
-        });
-      }
+      in.fill(c, from, group, images, x);
       for (Index o = 0; o < c.out; o += block) {
         const Index maps = min(block, c.out - o), channel = group * c.out + o;
         const T* weight = static_cast<const T*>(task.weight) + channel * taps;
@@ -521,7 +525,7 @@ Index stage_gradient(const StageTask& task, Index begin, Index end, char* scratc
       task.taps && task.high == 2 && task.wide == 2 && !steps &&
       (c.across.kernel == 3 || c.across.kernel == 5 || c.across.kernel == 7);
   const bool winners_spread = kOneOfFour<T> && task.taps && window <= 4 && window > 1;
-  const bool widens = (task.sums && !winners_multiply) || (task.to && !winners_spread);
+  const bool all = (task.sums && !winners_multiply) || (task.to && !winners_spread);
   const Index band =
       max(1, min(high, kBytes / (block * task.high * columns * L * Index(sizeof(T)))));
   const Index room = band * task.high * columns * L;  // for a channel's gradients
@@ -530,7 +534,7 @@ Index stage_gradient(const StageTask& task, Index begin, Index end, char* scratc
   T* x = arena.take<T>(task.sums ? c.in * in.plane() : 0);
   T* back = arena.take<T>(task.to ? c.in * in.plane() : 0);
   T* given = arena.take<T>(c.out * out * L);
-  T* widened = arena.take<T>(widens ? block * room : 0);
+  T* widened = arena.take<T>(all && task.taps ? block * room : 0);
   T* sums = arena.take<T>((weights + biases) * L);
   Index* offset = arena.take<Index>(taps);
   Index* inside = arena.take<Index>(window);
@@ -568,15 +572,7 @@ Index stage_gradient(const StageTask& task, Index begin, Index end, char* scratc
       const T* from = static_cast<const T*>(task.x) + unit * L * apart_in;
       const T* grad = static_cast<const T*>(task.given) + unit * L * apart_out;
       for (Index group = 0; group < c.groups; ++group) {
-        if (task.sums)
-          for (Index i = 0; i < c.in; ++i) {
-            const Index plane = channel_of(group, i, c.groups, c.in, c.shuffled_in);
-            in.rows(c, [&](Index row, Index at, Index first, Index last) {
-              T* padded = x + i * in.plane() + at + first * L;
-              bring<T>(from + plane * plane_in + row * c.across.n + first, apart_in, images,
-                       last - first, [&](Index p, Vec<T> v) { store(padded + p * L, v); });
-            });
-          }
+        if (task.sums) in.fill(c, from, group, images, x);
         if (task.to)
           for (Index i = 0; i < c.in * in.plane(); ++i) back[i] = T(0);
         const std::uint8_t* winner =
@@ -585,14 +581,16 @@ Index stage_gradient(const StageTask& task, Index begin, Index end, char* scratc
           const Index plane = channel_of(group, o, c.groups, c.out, c.shuffled_out);
           T* to = given + o * out * L;
           Vec<T> total = load<Vec<T>>(sums + (weights + group * c.out + o) * L);
-          bring<T>(grad + plane * out, apart_out, images, out, [&](Index p, Vec<T> g) {
+          bring<T>(grad + plane * out, apart_out, images, out, to);
+          for (Index p = 0; p < out; ++p) {
+            Vec<T> g = load<Vec<T>>(to + p * L);
             if (winner) {
               const TapVec<T> tap = Narrow<T, std::uint8_t>::load_all(winner + (o * out + p) * L);
               g = tap == broadcast<TapVec<T>>(U(kNoTap<std::uint8_t>)) ? Vec<T>{} : g;
+              store(to + p * L, g);
             }
             total += g;
-            store(to + p * L, g);
-          });
+          }
           store(sums + (weights + group * c.out + o) * L, total);
         }
         if (task.sums && winners_multiply)
@@ -617,34 +615,32 @@ Index stage_gradient(const StageTask& task, Index begin, Index end, char* scratc
                         back + i * in.plane() + p / wide * task.high * in.row +
                             p % wide * task.wide * in.column);
           }
-        for (Index row = 0; widens && row < high; row += band) {
+        for (Index row = 0; all && row < high; row += band) {
           const Index rows = min(band, high - row), corner = row * task.high * in.row;
           for (Index o = 0; o < c.out; o += block) {
             const Index maps = min(block, c.out - o), channel = group * c.out + o;
             // Every winner to its place, among zeros.
-            for (Index m = 0; m < maps; ++m) {
+            for (Index m = 0; winner && m < maps; ++m) {
               const Index first = (o + m) * out + row * wide;
               for (Index p = 0; p < rows * wide; ++p) {
                 T* to = widened + m * room +
                         (p / wide * task.high * columns + p % wide * task.wide) * L;
                 const Vec<T> g = load<Vec<T>>(given + (first + p) * L);
-                if (!winner) {
-                  store(to, g);
-                  continue;
-                }
                 const TapVec<T> tap = Narrow<T, std::uint8_t>::load_all(winner + (first + p) * L);
                 for (Index t = 0; t < window; ++t)
                   store(to + (t / task.wide * columns + t % task.wide) * L,
                         tap == broadcast<TapVec<T>>(U(t)) ? g : Vec<T>{});
               }
             }
+            const T* of = winner ? widened : given + (o * out + row * wide) * L;
+            const Index apart = winner ? room : out * L;
             if (task.sums && !winners_multiply)
               for (Index k = 0; k < taps; k += some_taps) {
                 const Index some = min(some_taps, taps - k);
                 const T* at[kTogether];
                 for (Index j = 0; j < some; ++j) at[j] = x + corner + offset[k + j];
                 CENOTE_BY_MAPS(maps, multiply_of, some)
-                (at, rows * task.high, columns, in.row, in.column, widened, room,
+                (at, rows * task.high, columns, in.row, in.column, of, apart,
                  sums + (channel * taps + k) * L, taps * L);
               }
             if (task.to && !winners_spread) {
@@ -652,7 +648,7 @@ Index stage_gradient(const StageTask& task, Index begin, Index end, char* scratc
               const T* weight = static_cast<const T*>(task.weight) + channel * taps;
               for (Index v = 0; v < rows * task.high; ++v)
                 for (Index u = 0; u < columns; ++u)
-                  spreads(widened + (v * columns + u) * L, room, weight, offset, taps,
+                  spreads(of + (v * columns + u) * L, apart, weight, offset, taps,
                           back + corner + v * in.row + u * in.column);
             }
           }

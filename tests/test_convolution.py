@@ -32,7 +32,7 @@ def exact(case, x, weight, bias):
     return values, rounding(taps, oracle.convolve(*sizes, case.window, case.groups))
 
 
-@pytest.fixture(params=["rows", "torch"])
+@pytest.fixture(params=["images", "rows", "torch"])
 def way(request, monkeypatch):
     """One way alone, whichever would be chosen."""
     chosen = next(w for w in _ops.WAYS if w.name == request.param)
@@ -45,7 +45,7 @@ def way(request, monkeypatch):
 def test_values_are_those_of_the_definition(case, way):
     x, weight, bias, _ = case.tensors(torch.float32)
     values, slack = exact(case, x, weight, bias)
-    for isa in instruction_sets() if way == "rows" else [None]:
+    for isa in instruction_sets() if way != "torch" else [None]:
         with cenote.options(isa=isa):
             out = OURS[case.window.rank](x, weight, bias, **case.arguments())
         assert out.shape == values.shape
@@ -68,7 +68,7 @@ def test_gradients_are_torchs(case, way):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_threads_and_batches_do_not_change_a_bit(case):
+def test_threads_do_not_change_a_bit(case, way):
     x, weight, bias, grad = case.tensors(torch.float32)
     results = []
     for threads in (1, 2):

@@ -46,7 +46,7 @@ OF_SEVERAL_STEPS = [
     *(f"{family}{rank}d" for rank in RANKS
       for family in ("PointwiseConv", "DepthwiseSeparableConv", "FlattenedConv")),
     *(f"SpatiallySeparableConv{rank}d" for rank in (2, 3)),
-    "TCN", "TCNBlock",
+    "Stage", "Stages", "TCN", "TCNBlock",
 ]  # fmt: skip
 CAPITALS = {"lp": "LP", "gem": "GeM", "logsumexp": "LogSumExp", "sppf": "SPPF"}
 

@@ -15,7 +15,11 @@ from test_pytorch import CALLS, some
 
 MODULES = {name: getattr(cenote.nn, name) for name in cenote.nn.__all__}
 CONVOLVING = {name: module for name, module in MODULES.items() if issubclass(module, Costed)}
-POOLING = {name: module for name, module in MODULES.items() if name not in CONVOLVING}
+POOLING = {
+    name: module
+    for name, module in MODULES.items()
+    if name not in CONVOLVING and name not in ("Stage", "Stages")
+}
 ARGUMENTS = {  # what a module asks for beside its defaults
     "kernel_size": 2, "norm_type": 3.0, "scale_factor": 2, "p": 3.0, "output_size": 3,
     "in_channels": 3, "out_channels": 6, "channels": 3, "size": (4, 6, 8),
@@ -154,6 +158,9 @@ def test_inductor(name):
 
 def made(module):
     """One of a class, and an input for it."""
+    if module in (cenote.nn.Stage, cenote.nn.Stages):
+        layers = (cenote.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), cenote.nn.MaxPool2d(2))
+        return module(*layers), (some(2, 3, 6, 8),)
     wanted = [
         p.name
         for p in inspect.signature(module.__init__).parameters.values()

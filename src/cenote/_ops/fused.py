@@ -25,6 +25,7 @@ from cenote.window import Window
 __all__ = ["stage"]
 
 _RELU = (torch.relu, torch.nn.functional.relu)
+_LITTLE = 4_000_000  # multiply-accumulates that take less than three calls of anything
 _TILE = 4 << 20  # bytes of what lies between that are made at a time: they stay in a cache
 
 
@@ -126,7 +127,7 @@ def _no_images(
         return why
     if many is None:
         return "windows that overlap, are cut, or have 255 elements and more"
-    return images.why_not(x, weight, what.conv)
+    return images.why_not(x, weight, what.conv, _LITTLE)
 
 
 def _report(x: Tensor, weight: Tensor, why_not: str) -> None:

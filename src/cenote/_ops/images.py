@@ -50,24 +50,31 @@ def pooled_sizes(pool: Window, n: tuple[int, ...]) -> tuple[int, ...] | None:
     return sizes if prod(sizes) < 255 else None
 
 
-def why_not(x: Tensor, weight: Tensor, window: Window) -> str:
-    """Why a plain contiguous tensor is not convolved so; "" where it is."""
+def why_not(x: Tensor, weight: Tensor, window: Window, little: int = 0) -> str:
+    """Why a plain contiguous tensor is not convolved so; "" where it is.
+
+    Lanes without an image are computed with as well: some may be, or most of them where all
+    multiply-accumulates together are no more than ``little``.
+    """
     if x.dim() != window.rank + 2:
         return "no batch"
     lanes = _convolving.images_at_once(x.dtype)
-    return _no_room(x.shape, weight.shape[1], window, lanes, x.itemsize)
+    return _no_room(x.shape, weight.shape, window, lanes, x.itemsize, little)
 
 
 @functools.lru_cache(maxsize=1024)
-def _no_room(shape: torch.Size, reads: int, window: Window, lanes: int, itemsize: int) -> str:
-    images = shape[0]
-    if lanes < 4 or images < lanes or (images % lanes and images < 4 * lanes):
+def _no_room(
+    shape: torch.Size, weight: torch.Size, window: Window, lanes: int, itemsize: int, little: int
+) -> str:
+    images, sizes = shape[0], window.out(shape[2:])
+    macs = lanes * prod(sizes) * prod(weight)
+    part = images < lanes or (images % lanes > 0 and images < 4 * lanes)
+    if lanes < 4 or (part and macs > little):
         return f"{images} images for vectors of {lanes}"
     padded = prod(
-        (size - 1) * axis.stride + axis.extent
-        for size, axis in zip(window.out(shape[2:]), window, strict=True)
+        (size - 1) * axis.stride + axis.extent for size, axis in zip(sizes, window, strict=True)
     )
-    if lanes * itemsize * reads * padded > _CACHE:
+    if lanes * itemsize * weight[1] * padded > _CACHE:
         return f"{lanes} images do not stay in a core's cache"
     return ""
 
