@@ -38,7 +38,7 @@ def test_version(capsys):
 def test_the_options_of_train_are_those_of_config():
     command = typer.main.get_command(cli.app).commands["train"]
     options = {parameter.name: parameter for parameter in command.params}
-    assert set(options) == {*option_names(), "resume", "tune_allocator"}
+    assert set(options) == {*option_names(), "recipe", "resume", "tune_allocator"}
     fields = cenote.training.Config.__dataclass_fields__
     for name in option_names():
         assert options[name].default == fields[name].default

@@ -112,13 +112,17 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, to the same bits.")
     ] = False,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help=f"Options that go well together: {', '.join(training.RECIPES)}."),
+    ] = None,
     tune_allocator: Annotated[bool, _TUNE] = True,
     **options: Any,
 ) -> None:
     """Train a network and leave a run folder."""
     _tune(context, tune_allocator)
     with _stoppable():
-        result = training.fit(resume=resume, **_given(context, options))
+        result = training.fit(resume=resume, recipe=recipe, **_given(context, options))
     summary = result.summary
     print(
         f"test accuracy {100 * summary['test_accuracy']:.2f} % "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import torch
 
 from cenote.inspection import pictures
 from cenote.inspection.layers import watch
+from cenote.inspection.pace import Pace, measure_pace
 from cenote.inspection.page import Story, write_page
 from cenote.training import Evaluation, Run, RunError, evaluate, fit
-from cenote.training.files import replace_file
+from cenote.training.files import replace_file, replace_json
 
 __all__ = ["demonstrate"]
 
@@ -33,20 +36,25 @@ def demonstrate(out: str | Path = "demo", **options: Any) -> Path:
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"out = {out}: is not empty and holds no demo; choose another folder")
     result = fit("lenet5", out=run_folder, resume=resume, **options)
-    story = _story(result.run, result.model)
+    story = _story(result.run, result.model, out / "pace.json")
     _draw(story, out)
     write_page(story, out / "index.html")
     return out / "index.html"
 
 
-def _story(run: Run, model: torch.nn.Module) -> Story:
+def _story(run: Run, model: torch.nn.Module, pace: Path) -> Story:
     test = run.data("test")
     measured = evaluate(model, test, mean=run.facts.mean, std=run.facts.std)
     chosen = _followed(measured)
     mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (run.facts.mean, run.facts.std))
     images = (test.images[chosen].float() / 255 - mean) / std
     layers = watch(model, images)
-    return Story(run, test, measured, chosen, layers)
+    if not pace.exists():
+        some = slice(0, run.config.batch_size)
+        batch = (test.images[some].float() / 255 - mean) / std
+        replace_json(pace, asdict(measure_pace(model, batch, test.labels[some])))
+    known = Pace(**json.loads(pace.read_text(encoding="utf-8")))
+    return Story(run, test, measured, chosen, layers, known)
 
 
 def _followed(measured: Evaluation) -> list[int]:

@@ -15,6 +15,7 @@ import torch
 from cenote.data import Dataset
 from cenote.inspection import pictures, tiles
 from cenote.inspection.layers import Layer
+from cenote.inspection.pace import Pace
 from cenote.inspection.style import THEMES, data_uri
 from cenote.training import Evaluation, Run
 from cenote.training.files import replace_text
@@ -46,6 +47,7 @@ class Story:
     measured: Evaluation
     chosen: Sequence[int]
     layers: Sequence[Layer]
+    pace: Pace
 
     @cached_property
     def mistakes(self) -> list[Mistake]:
@@ -122,6 +124,7 @@ def _context(story: Story) -> dict[str, Any]:
         "data": _NAMES.get(run.facts.name, run.facts.name),
         "summary": summary,
         "accuracy": measured.accuracy,
+        "pace": story.pace,
         "errors": len(measured.wrong),
         "images": len(measured.labels),
         "themes": THEMES,

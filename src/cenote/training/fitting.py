@@ -17,6 +17,7 @@ from cenote.training.evaluation import evaluate
 from cenote.training.files import remove_leftovers, replace_file
 from cenote.training.loop import Trainer
 from cenote.training.progress import Progress, open_progress
+from cenote.training.recipes import recipe as find_recipe
 from cenote.training.run import SPLIT_SEED, Facts, Run, RunError, claim
 from cenote.training.signals import Interrupted, Interrupts
 
@@ -42,6 +43,7 @@ def fit(
     what: str | Config | None = None,
     *,
     resume: bool = False,
+    recipe: str | None = None,
     tune_allocator: bool = False,
     **options: Any,
 ) -> Result:
@@ -49,13 +51,15 @@ def fit(
 
     ``what`` is the network's name or a whole :class:`Config`; ``options`` are fields of Config by
     name. With ``resume``, the run in ``out`` goes on to the same bits as if it had never stopped;
-    options that are not given are then the run's own. The global random state and the number of
-    threads are as before afterwards. With ``tune_allocator`` (:func:`cenote.tune_allocator`) the
-    process keeps freed memory until the training ends, which changes no number; the allocator is
-    only about as before afterwards, and so that is for the caller to choose.
+    options that are not given are then the run's own. A ``recipe``, one of
+    :data:`cenote.training.RECIPES`, stands for the options that it lists, where they are not
+    given. The global random state and the number of threads are as before afterwards. With
+    ``tune_allocator`` (:func:`cenote.tune_allocator`) the process keeps freed memory until the
+    training ends, which changes no number; the allocator is only about as before afterwards, and
+    so that is for the caller to choose.
 
     Raises:
-        TypeError, ValueError: an option is unknown or wrong; the message names it.
+        TypeError, ValueError: an option is unknown or wrong, or a recipe; the message names it.
         RunError: ``out`` is taken, or holds no run, or another one than the options say.
         FloatingPointError: the loss is no longer finite.
         Interrupted: Ctrl-C; the run is saved, and the message says how to go on.
@@ -66,6 +70,9 @@ def fit(
     0.9915
     """
     given = _given(what, options)
+    chosen = None if recipe is None else find_recipe(recipe, given.get("network"))
+    if chosen is not None:
+        given = {"network": chosen.network, **chosen.options} | given
     config = _stored(given) if resume else Config(**given)
     with contextlib.ExitStack() as stack:
         if tune_allocator:
@@ -74,6 +81,8 @@ def fit(
         stack.enter_context(torch.random.fork_rng(devices=[]))
         progress = open_progress(config.progress)
         stack.callback(progress.close)
+        if chosen is not None:
+            progress.say(f"recipe {recipe}: {chosen.result}")
         return _fit(config, resume, progress)
 
 

@@ -1,0 +1,47 @@
+"""Recipes: options that were found to go well together, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["RECIPES", "Recipe", "recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Options for :func:`cenote.fit`, and what they led to: figures, hardware, number of runs."""
+
+    network: str
+    options: Mapping[str, Any]
+    result: str
+
+
+RECIPES: dict[str, Recipe] = {
+    "fast": Recipe(
+        "lenet5",
+        {
+            "data": "mnist",
+            "epochs": 6,
+            "batch_size": 128,
+            "augment": "shift2",
+            "label_smoothing": 0.05,
+        },
+        "RESULT",
+    ),
+}
+
+
+def recipe(name: str, network: str | None) -> Recipe:
+    """The recipe called ``name``, for ``network``.
+
+    Raises:
+        ValueError: there is none of that name, or it is another network's; the message lists them.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"recipe = {name!r}: must be one of {', '.join(RECIPES)}")
+    found = RECIPES[name]
+    if network not in (None, found.network):
+        raise ValueError(f"recipe = {name!r}: is one for {found.network}, not for {network}")
+    return found
