@@ -42,7 +42,7 @@ PROMISED = {
     "line_64_to_64": ((32, 64, 4096), (64, 64, 3), (32, 64, 4096)),
     "dense_3x3": ((8, 64, 56, 56), (64, 64, 3, 3), (8, 64, 56, 56)),
     "dense_1x1": ((8, 64, 56, 56), (64, 64, 1, 1), (8, 64, 56, 56)),
-    "separable_3x3": ((8, 64, 112, 112), (64, 64, 1, 3), (8, 64, 112, 112)),
+    "separable_3x3": ((8, 64, 112, 112), (64, 1, 1, 3), (8, 64, 112, 112)),
     "flattened_3x3": ((8, 64, 112, 112), (64, 1, 1, 3), (8, 64, 112, 112)),
     "stage_lenet_first": ((256, 1, 28, 28), (6, 1, 5, 5), (256, 6, 14, 14)),
     "stage_lenet_second": ((256, 6, 14, 14), (16, 6, 5, 5), (256, 16, 5, 5)),
@@ -132,7 +132,7 @@ def test_words_that_do_not_exist(wanted, message):
 def test_work_is_that_of_the_modules(name):
     case = grid.named(name)
     made = {
-        "separable_3x3": lambda: nn.SpatiallySeparableConv2d(64, 64, 3, padding=1),
+        "separable_3x3": lambda: nn.SpatiallySeparableConv2d(64, 64, 3, padding=1, groups=64),
         "flattened_3x3": lambda: nn.FlattenedConv2d(64, 64, 3, padding=1),
         "grouped_8": lambda: nn.Conv2d(64, 64, 3, padding=1, groups=8),
         "alexnet_first": lambda: nn.Conv2d(3, 64, 11, 4, 2),

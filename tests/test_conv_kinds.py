@@ -10,6 +10,7 @@ import torch
 
 import cenote
 from cenote import nn
+from cenote.nn import separable
 from cenote.window import Axis, Window
 from oracle.convolution import taps_of
 
@@ -458,3 +459,45 @@ W = torch.zeros(6, 4, 3, 3)
 def test_mistakes_are_named(error, message, call):
     with pytest.raises(error, match="^" + message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("module", "runs"),
+    [
+        (nn.SpatiallySeparableConv2d(6, 6, 3, padding=1, groups=6), [2]),
+        (nn.SpatiallySeparableConv2d(6, 6, (3, 5), (2, 1), ((1, 0), (2, 3)), groups=6), [2]),
+        (nn.SpatiallySeparableConv2d(6, 6, 5, 2, "same", 2, groups=6), [2]),
+        (nn.SpatiallySeparableConv2d(6, 6, 7, padding=9, groups=6, bias=False), [2]),
+        (nn.FlattenedConv2d(4, 6, 3, padding=1), [1, 2]),
+        (nn.FlattenedConv2d(4, 6, 3, 2, "same"), [1, 2]),
+        (nn.SpatiallySeparableConv2d(4, 6, 3), [1, 1]),  # many channels to a sum
+        (nn.SpatiallySeparableConv2d(6, 6, 9, groups=6), [1, 1]),  # 81 taps in one kernel
+        (nn.FlattenedConv2d(4, 6, 3, padding_mode="reflect"), [1, 1, 1]),
+        (nn.FlattenedConv3d(2, 3, 3), [1, 1, 1, 1]),
+        (nn.FlattenedConv1d(2, 3, 3), [1, 1]),
+    ],
+    ids=str,
+)
+def test_steps_that_are_one_kernel_give_what_they_give_apart(module, runs):
+    assert [len(run) for run in separable._runs(module.parts)] == runs
+    module = copy.deepcopy(module).double()
+    x = drawn(2, module.in_channels, *(11, 12, 13)[: module.rank]).requires_grad_()
+    together, apart = module(x), x
+    for part in module.parts:
+        apart = part(apart)
+    assert torch.allclose(together, apart, rtol=1e-12, atol=1e-12)
+    leaves, grad = [x, *module.parameters()], drawn(*apart.shape)
+    for got, wanted in zip(
+        torch.autograd.grad(together, leaves, grad),
+        torch.autograd.grad(apart, leaves, grad),
+        strict=True,
+    ):
+        assert torch.allclose(got, wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_whoever_hooks_into_a_step_sees_its_output():
+    module = nn.SpatiallySeparableConv2d(6, 6, 3, groups=6)
+    seen = []
+    module.parts[0].register_forward_hook(lambda part, args, out: seen.append(out))
+    module(drawn(2, 6, 8, 9).float())
+    assert [tuple(out.shape) for out in seen] == [(2, 6, 6, 9)]

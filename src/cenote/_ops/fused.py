@@ -26,7 +26,7 @@ __all__ = ["stage"]
 
 _RELU = (torch.relu, torch.nn.functional.relu)
 _LITTLE = 4_000_000  # multiply-accumulates that take less than three calls of anything
-_TILE = 4 << 20  # bytes of what lies between that are made at a time: they stay in a cache
+_TILE = 8 << 20  # bytes of what lies between that are made at a time: they stay in a cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)

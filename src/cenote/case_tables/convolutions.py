@@ -149,8 +149,8 @@ _DENSE = [
 ]
 
 _CHAINS = [
-    Conv("separable_3x3", "3x1, then 1x3, both dense in channels", _MOBILE,
-         (Step(64, _DOWN, bias=False), Step(64, _ACROSS)), "separable"),
+    Conv("separable_3x3", "3x1, then 1x3, every channel by itself", _MOBILE,
+         (Step(64, _DOWN, 64, False), Step(64, _ACROSS, 64)), "separable"),
     Conv("flattened_3x3", "along channels, height and width by itself", _MOBILE,
          (Step(64, along(2, 1), bias=False), Step(64, _DOWN, 64, False), Step(64, _ACROSS, 64)),
          "flattened"),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as hooks
 
 from cenote import _args, functional
 from cenote.nn import convolution as ours
 from cenote.nn import sliding
+from cenote.nn._looks import untouched, watched
 from cenote.window import Window
 
 __all__ = ["Stage", "Stages"]
@@ -39,15 +38,6 @@ _POOLS: dict[type, str] = {
 }  # fmt: skip
 """Exactly these types: of what inherits from them nothing is known."""
 
-_HOOKS = (
-    "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
-)  # fmt: skip
-
-
-def _untouched(layer: nn.Module) -> bool:
-    """Whether nobody looks at a layer's call or has put another in its place."""
-    return "forward" not in layer.__dict__ and not any(getattr(layer, name) for name in _HOOKS)
-
 
 def _whys(conv: nn.Module, activation: nn.Module, pool: nn.Module) -> str:
     """Why three layers are not carried out as one; "" where they are."""
@@ -57,7 +47,7 @@ def _whys(conv: nn.Module, activation: nn.Module, pool: nn.Module) -> str:
         return f"{type(activation).__name__} is no activation with a name"
     if type(pool) not in _POOLS:
         return f"{type(pool).__name__} is no pooling by max, min or avg"
-    if not all(map(_untouched, (conv, activation, pool))):
+    if not all(map(untouched, (conv, activation, pool))):
         return "somebody looks at a layer's call"
     if conv.padding_mode != "zeros" or getattr(conv, "flip", False):
         return "padding that is not zeros, or a turned kernel"
@@ -86,12 +76,6 @@ def _windows(conv: Any, pool: Any) -> tuple[Window, Window]:
         getattr(pool, "dilation", 1), pool.ceil_mode,
     )  # fmt: skip
     return first, second
-
-
-def _watched() -> bool:
-    """Whether layers are called one by one: there are hooks on all, or somebody draws a graph."""
-    every = getattr(hooks, "_has_any_global_hook", None)
-    return torch.compiler.is_compiling() or every is None or every()
 
 
 def _run(conv: Any, activation: nn.Module, pool: nn.Module, x: Tensor) -> Tensor:
@@ -138,7 +122,7 @@ class Stage(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """What the three layers make of ``input``."""
-        if _watched() or self.why_not():
+        if watched() or self.why_not():
             out: Tensor = self.pool(self.activation(self.conv(input)))
             return out
         return _run(self.conv, self.activation, self.pool, input)
@@ -164,7 +148,7 @@ class Stages(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
         """What the layers make of ``input``."""
         layers, x, at = list(self), input, 0
-        separate = _watched()
+        separate = watched()
         while at < len(layers):
             conv = layers[at]
             three = layers[at : at + 3]

@@ -28,7 +28,8 @@ RECIPES: dict[str, Recipe] = {
             "augment": "shift2",
             "label_smoothing": 0.05,
         },
-        "RESULT",
+        "99.35 % of MNIST's test images, median of 5 seeds, in 13 s on 2 cores of an EPYC (Zen 4);"
+        " ten plain epochs with torch's layers take 52 s there",
     ),
 }
 

@@ -98,12 +98,16 @@ def _single(case: Conv, weight: Tensor, bias: Tensor | None) -> Function:
 
 def _chain(case: Conv, steps: Steps) -> Function:
     """The module of the chain, with those tensors as its parameters."""
-    kinds = {"separable": nn.SpatiallySeparableConv2d, "flattened": nn.FlattenedConv2d}
     window = _joined(case)
-    module: Any = kinds[case.made](
+    given = (
         case.shape[1], case.out_shape[1], tuple(a.kernel for a in window),
         tuple(a.stride for a in window), tuple(a.before for a in window),
     )  # fmt: skip
+    module: Any = (
+        nn.SpatiallySeparableConv2d(*given, groups=case.steps[0].groups)
+        if case.made == "separable"
+        else nn.FlattenedConv2d(*given)
+    )
     for number, (part, (weight, bias)) in enumerate(zip(module.parts, steps, strict=True)):
         part.weight = torch.nn.Parameter(weight.detach())
         part.bias = None if bias is None else torch.nn.Parameter(bias.detach())
