@@ -290,3 +290,38 @@ def test_autocast_is_torchs():
     x, weight = torch.randn(2, 3, 8, 9), torch.randn(4, 3, 3, 3)
     with torch.autocast("cpu", torch.bfloat16):
         assert cenote.conv2d(x, weight).dtype == torch.bfloat16
+
+
+def test_what_was_torchs_is_called_at_once_and_checked_as_before(monkeypatch, capsys):
+    x, weight, bias = torch.randn(2, 32, 9, 9), torch.randn(8, 32, 3, 3), torch.randn(8)
+    checked = []
+    check = cenote._convolutions.check_input
+    monkeypatch.setattr(
+        cenote._convolutions, "check_input", lambda *args: checked.append(args) or check(*args)
+    )
+    expected = F.conv2d(x, weight, bias, 2, 1)
+    for _ in range(3):
+        assert torch.equal(cenote.conv2d(x, weight, bias, 2, 1), expected)
+    assert len(checked) == 1
+    with cenote.options(verbose=True):
+        cenote.conv2d(x, weight, bias, 2, 1)
+    assert "conv2d float32 2x32x9x9 by 8x32x3x3: torch; not images" in capsys.readouterr().err
+    for wrong in (2.0, True, "2", (2, 2.0), -1):
+        with pytest.raises((TypeError, ValueError), match=r"conv2d: .*stride"):
+            cenote.conv2d(x, weight, bias, wrong, 1)
+    with pytest.raises(ValueError, match="conv2d: "):
+        cenote.conv2d(x[:, :31], weight, bias, 2, 1)
+    with pytest.raises(TypeError, match="conv2d: "):
+        cenote.conv2d(x, weight.double(), bias, 2, 1)
+
+
+def test_what_is_torchs_only_under_a_transform_is_not_taken_for_it():
+    x, weight = torch.randn(3, 2, 8, 40, 40), torch.randn(8, 1, 3, 3)
+    said = []
+    one = torch.vmap(lambda image: cenote.conv2d(image, weight, None, 1, 1, 1, 8))(x)
+    monkey = cenote._convolving.convolve
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cenote._convolving, "convolve", lambda *a: said.append(a) or monkey(*a))
+        apart = torch.stack([cenote.conv2d(image, weight, None, 1, 1, 1, 8) for image in x])
+    assert len(said) == 3
+    assert torch.allclose(one, apart, atol=1e-5)

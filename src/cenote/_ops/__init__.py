@@ -5,7 +5,7 @@ tracing, an autograd formula made of the others, and a batching rule. In plain e
 that is needed: :func:`eager_only` says when, and the call goes straight to the kernels.
 """
 
-from cenote._ops.convolution import WAYS, convolve, convolve_back
+from cenote._ops.convolution import WAYS, convolve, convolve_back, is_torchs
 from cenote._ops.eager import eager_only
 from cenote._ops.fused import stage
 from cenote._ops.linear import linear, linear_transpose
@@ -20,6 +20,7 @@ __all__ = [
     "convolve_back",
     "eager_only",
     "fractional",
+    "is_torchs",
     "linear",
     "linear_transpose",
     "logsumexp",

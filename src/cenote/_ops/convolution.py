@@ -20,7 +20,17 @@ from cenote._ops.images import plain_gradients
 from cenote._ops.registry import sizes_of
 from cenote.window import Axis, Window
 
-__all__ = ["WAYS", "Call", "Way", "convolve", "convolve_back", "gradients", "no_kernel", "shuffled"]
+__all__ = [
+    "WAYS",
+    "Call",
+    "Way",
+    "convolve",
+    "convolve_back",
+    "gradients",
+    "is_torchs",
+    "no_kernel",
+    "shuffled",
+]
 
 _FORWARD: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _BACK: dict[int, Callable[..., Tensor]] = {
@@ -81,6 +91,18 @@ def convolve(
             return way.run(call)
         reasons.append(f"not {way.name}: {why_not}")
     raise AssertionError("the last way serves every call")
+
+
+def is_torchs(
+    op: str, x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int
+) -> bool:
+    """Whether torch carries out a call by its shapes alone, not because it traces or transforms."""
+    given = [x, weight, *([] if bias is None else [bias])]
+    if not all(map(eager_only, given)) or torch.is_autocast_enabled("cpu"):
+        return False
+    at = window.at(sizes_of(x, window.rank))
+    call = Call(op, x, weight, bias, at, groups, False)
+    return next(way for way in WAYS if not way.why_not(call)).run is _by_torch
 
 
 def _report(call: Call, way: Way, reasons: Sequence[str]) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from cenote import _args, _checks, _convolutions, _ops
+from cenote import _args, _checks, _convolutions, _ops, options
 from cenote.functional._families import ANY, Family, Op
 from cenote.functional._padding import pad
 
@@ -209,6 +211,10 @@ def _convolve(
     flip: bool,
     shuffle: bool,
 ) -> Tensor:
+    plain = padding_mode == "zeros" and not flip and not shuffle
+    key = _signature(op, x, weight, bias, stride, padding, dilation, groups) if plain else None
+    if key in _TORCHS and not options.current().verbose:
+        return _TORCH[op.rank](x, weight, bias, stride, padding, dilation, groups)
     _convolutions.check_input(op.name, x, op.rank)
     _convolutions.check_weight(op.name, x, weight, op.rank, "O, C/groups")
     channels = x.shape[-op.rank - 1]
@@ -225,7 +231,34 @@ def _convolve(
         x, window = pad(op.name, x, window, padding_mode)
     if flip:
         weight = weight.flip(tuple(range(2, weight.dim())))
+    if key is not None and _ops.is_torchs(op.name, x, weight, bias, window, count):
+        if len(_TORCHS) >= _MOST_SIGNATURES:
+            _TORCHS.clear()
+        _TORCHS.add(key)
     return _ops.convolve(op.name, x, weight, bias, window, count, shuffle)
+
+
+_TORCH = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_TORCHS: set[Any] = set()
+"""What was checked before and is torch's to carry out: called again it is called at once."""
+_MOST_SIGNATURES = 4096
+
+
+def _signature(op: Op, x: Any, weight: Any, bias: Any, *numbers: Any) -> Any:
+    """What decides about a call, or None where torch does not take the arguments as they are."""
+    if torch.compiler.is_compiling() or not isinstance(x, Tensor) or not isinstance(weight, Tensor):
+        return None
+    for value in numbers:
+        if type(value) is not int and not (
+            type(value) is tuple and all(type(number) is int for number in value)
+        ):
+            return None
+    asked = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    given = None if bias is None else (bias.shape, bias.dtype) if isinstance(bias, Tensor) else 0
+    return (
+        op.rank, x.shape, x.dtype, x.device, x.is_contiguous(), weight.shape, weight.dtype,
+        weight.is_contiguous(), weight.device, given, asked, numbers, id(_ops.convolution.WAYS),
+    )  # fmt: skip
 
 
 @Family
