@@ -21,6 +21,8 @@ const Convolving& convolving(const How& how, Type type) {
   return how.kernels.convolving[type == kF64];
 }
 
+Index size_of(Type type) { return type == kF64 ? 8 : 4; }
+
 void check(const Convolution& c) {
   for (const Slide& s : {c.down, c.across})
     if (s.n < 1 || s.out < 1 || s.kernel < 1 || s.stride < 1 || s.dilation < 1 || s.spread < 1 ||
@@ -95,8 +97,7 @@ void run_stage(Stage compute, const StageTask& task, Index units, int threads) {
 }
 
 std::unique_ptr<char[]> packed_for_stage(const Convolving& kernels, Type type, StageTask& task) {
-  const std::size_t bytes = type == kF64 ? 8 : 4;
-  std::unique_ptr<char[]> packed(new char[std::size_t(task.what.weights()) * bytes]);
+  std::unique_ptr<char[]> packed(new char[std::size_t(task.what.weights() * size_of(type))]);
   kernels.pack_stage(task.what, task.weight, packed.get());
   task.weight = packed.get();
   return packed;
@@ -119,10 +120,9 @@ void convolve(const How& how, Type type, const Convolution& c, const void* x, co
               const void* bias, void* y) {
   check(c);
   const Convolving& kernels = convolving(how, type);
-  const std::size_t bytes = type == kF64 ? 8 : 4;
-  const std::unique_ptr<char[]> packed(new char[std::size_t(c.weights()) * bytes]);
+  const std::unique_ptr<char[]> packed(new char[std::size_t(c.weights() * size_of(type))]);
   kernels.pack(c, weight, packed.get());
-  before_writing(y, c.batch * c.groups * c.out * c.down.out * c.across.out * Index(bytes));
+  before_writing(y, c.batch * c.groups * c.out * c.down.out * c.across.out * size_of(type));
   const ConvolutionTask task = {c, x, packed.get(), bias, y};
   run_convolution(kernels.convolve, task, kernels.units(c), how.threads);
 }
@@ -143,6 +143,9 @@ void stage(const How& how, Type type, const StageTask& given) {
   const Convolving& kernels = convolving(how, type);
   StageTask task = given;
   const auto packed = packed_for_stage(kernels, type, task);
+  const Convolution& c = task.what;
+  const Index outputs = (c.down.out / task.high) * (c.across.out / task.wide);
+  before_writing(task.to, c.batch * c.groups * c.out * outputs * size_of(type));
   run_stage(kernels.stage, task, kernels.stage_units(task.what), how.threads);
 }
 
@@ -151,6 +154,9 @@ void stage_gradient(const How& how, Type type, const StageTask& given, void* wei
   const Convolving& kernels = convolving(how, type);
   StageTask task = given;
   const auto packed = packed_for_stage(kernels, type, task);
+  const Convolution& c = task.what;
+  if (task.to)
+    before_writing(task.to, c.batch * c.groups * c.in * c.down.n * c.across.n * size_of(type));
   if (type == kF64)
     sum_stages<double>(kernels, task, weight, bias, how.threads);
   else

@@ -351,15 +351,16 @@ void spread_winners(const T* given, Index apart, const std::uint8_t* winner, con
     for (int o = 0; o < maps; ++o)
 #pragma GCC unroll 8
       for (int j = 0; j < kTogether; ++j)
-        sum[j] += by[o] * one_of_four(weight + (j * maps + o) * 4, tap[o]);
+        sum[j] += by[o] * one_of_four(weight + o * kTogether * 4, j, tap[o]);
 #pragma GCC unroll 8
     for (int j = 0; j < kTogether; ++j) store(to + cell[k + j], sum[j]);
   }
-  for (; k < cells; ++k, weight += maps * 4) {
-    Vec<T> sum = load<Vec<T>>(to + cell[k]);
+  for (int j = 0; k + j < cells; ++j) {
+    Vec<T> sum = load<Vec<T>>(to + cell[k + j]);
 #pragma GCC unroll 8
-    for (int o = 0; o < maps; ++o) sum += by[o] * one_of_four(weight + o * 4, tap[o]);
-    store(to + cell[k], sum);
+    for (int o = 0; o < maps; ++o)
+      sum += by[o] * one_of_four(weight + o * kTogether * 4, j, tap[o]);
+    store(to + cell[k + j], sum);
   }
 }
 template <class T>
@@ -540,23 +541,29 @@ Index stage_gradient(const StageTask& task, Index begin, Index end, char* scratc
   Index* inside = arena.take<Index>(window);
   Cell* cell = arena.take<Cell>(winners_spread ? kernel * window : 0);
   Index* place = arena.take<Index>(winners_spread ? kernel * window : 0);
-  T* by_cell = arena.take<T>(winners_spread ? weights * window * 4 : 0);
+  T* by_cell =
+      arena.take<T>(winners_spread ? biases * c.in * round_up(kernel * window, kTogether) * 4 : 0);
   if (!scratch) return arena.used();
   in.offsets(c, offset);
   for (Index t = 0; t < window; ++t) inside[t] = t / task.wide * in.row + t % task.wide * in.column;
-  Index cells = 0;
+  Index cells = 0, some_cells = 0;  // the latter in whole chunks
   if (task.to && winners_spread) {
     cells = cells_of(offset, kernel, inside, window, cell);
+    some_cells = round_up(cells, kTogether);
     for (Index k = 0; k < cells; ++k) place[k] = cell[k].place;
     const T* from = static_cast<const T*>(task.weight);
     T* to = by_cell;
     for (Index o = 0; o < biases; o += min(block, c.out - o % c.out)) {
       const Index maps = min(block, c.out - o % c.out);
-      for (Index i = 0; i < c.in; ++i)
-        for (Index k = 0; k < cells; ++k)
-          for (Index m = 0; m < maps; ++m)
-            for (const Index tap : cell[k].tap)
-              *to++ = tap < 0 ? T(0) : from[(o * c.in + i * maps) * kernel + tap * maps + m];
+      for (Index i = 0; i < c.in; ++i, to += some_cells * maps * 4)
+        for (Index k = 0; k < some_cells; ++k)
+          for (Index m = 0; m < maps; ++m) {
+            T* four = to + ((k / kTogether * maps + m) * kTogether + k % kTogether) * 4;
+            for (Index t = 0; t < 4; ++t) {
+              const Index tap = k < cells ? cell[k].tap[t] : -1;
+              four[t] = tap < 0 ? T(0) : from[(o * c.in + i * maps) * kernel + tap * maps + m];
+            }
+          }
     }
   }
   if (task.sums)
@@ -607,11 +614,11 @@ Index stage_gradient(const StageTask& task, Index begin, Index end, char* scratc
           for (Index o = 0; o < c.out; o += block) {
             const Index maps = min(block, c.out - o);
             const SpreadWinners<T> spreads = CENOTE_BY_MAPS(maps, spread_winners_of, );
-            const T* weight = by_cell + (group * c.out + o) * c.in * cells * 4;
+            const T* weight = by_cell + (group * c.out + o) * c.in * some_cells * 4;
             for (Index i = 0; i < c.in; ++i)
               for (Index p = 0; p < out; ++p)
                 spreads(given + (o * out + p) * L, out * L, winner + (o * out + p) * L,
-                        weight + i * cells * maps * 4, place, cells,
+                        weight + i * some_cells * maps * 4, place, cells,
                         back + i * in.plane() + p / wide * task.high * in.row +
                             p % wide * task.wide * in.column);
           }
@@ -669,8 +676,14 @@ Index stage_gradient(const StageTask& task, Index begin, Index end, char* scratc
     }
     if (!task.sums) continue;
     T* total = static_cast<T*>(task.sums) + part * (weights + biases);
-    for (Index i = 0; i < weights + biases; ++i)
-      total[i] = halves<Sum<T>>(load<Vec<T>>(sums + i * L), AllOf<T>{});
+    sweep<T>(weights + biases, [&](Index i, auto lanes) {
+      Vec<T> v[L] = {}, all = {};
+      for (int j = 0; j < lanes; ++j) v[j] = load<Vec<T>>(sums + (i + j) * L);
+      turn<T>(v);
+#pragma GCC unroll 16
+      for (int j = 0; j < L; ++j) all += v[j];
+      store_first<T>(total + i, lanes, all);
+    });
   }
   return arena.used();
 }

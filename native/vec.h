@@ -227,27 +227,30 @@ inline V pick_lanes(V low, V high, U lane, Part part, V rest) {
   return rest;
 }
 
-// One of four neighbours for each lane, by number.
-#if defined(__AVX__)
+// For each lane one of four neighbours, by number: those from 4 * place on of sixteen. To spread
+// neighbours over a vector costs more than to pick from one that holds several of them.
+#if defined(__AVX2__)
 template <class T>
-constexpr bool kOneOfFour = sizeof(T) == 4 && kLanes<T> >= 4;
+constexpr bool kOneOfFour = sizeof(T) == 4 && kLanes<T> >= 8;
 #else
 template <class T>
 constexpr bool kOneOfFour = false;
 #endif
 template <class E, class U>
-CENOTE_INLINE Vec<E> one_of_four(const E* four, U which) {
+CENOTE_INLINE Vec<E> one_of_four(const E* sixteen, int place, U which) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(U) == 64 && sizeof(E) == 4)
-    return Vec<E>(_mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_loadu_ps(four)), __m512i(which)));
+    return Vec<E>(_mm512_permutexvar_ps(__m512i(which + broadcast<U>(4u * unsigned(place))),
+                                        _mm512_loadu_ps(sixteen)));
 #endif
-#if defined(__AVX__)
+#if defined(__AVX2__)
   if constexpr (sizeof(U) == 32 && sizeof(E) == 4)
-    return Vec<E>(_mm256_permutevar_ps(_mm256_broadcast_ps(reinterpret_cast<const __m128*>(four)),
-                                       __m256i(which)));
+    return Vec<E>(_mm256_permutevar8x32_ps(_mm256_loadu_ps(sixteen + place / 2 * 8),
+                                           __m256i(which + broadcast<U>(place % 2 * 4u))));
 #endif
   Vec<E> v = {};
-  for (std::size_t lane = 0; lane < sizeof(v) / sizeof(E); ++lane) v[lane] = four[which[lane] & 3];
+  for (std::size_t lane = 0; lane < sizeof(v) / sizeof(E); ++lane)
+    v[lane] = sixteen[4 * place + int(which[lane] & 3)];
   return v;
 }
 

@@ -29,8 +29,19 @@ def composed(x, weight, bias, window, groups, shuffle, pool, positive):
     return F.channel_shuffle(y, groups) if shuffle else y
 
 
-def check(x, weight, bias, window, pool, groups=1, shuffle=False, positive=True):
-    """Values and all gradients, in float64, where no two sums round to different winners."""
+def check(x, weight, bias, *args, **kwargs):
+    """Values and all gradients, where no two sums round to different winners.
+
+    In float64, where none are so near to each other, and in float32 for whole numbers, whose sums
+    are exact, with equals among them.
+    """
+    check_one((x, weight, bias), drawn, *args, **kwargs)
+    whole = [(2 * t.detach()).round().float() for t in (x, weight, bias)]
+    check_one(whole, lambda *a, **k: (2 * drawn(*a, **k)).round().float(), *args, **kwargs)
+
+
+def check_one(given, drawn, window, pool, groups=1, shuffle=False, positive=True):
+    x, weight, bias = given
     call = (window.at(x.shape[2:]), groups, shuffle, pool)
     leaves = [t.requires_grad_() for t in (x, weight, bias)]
     theirs = composed(*leaves, window, groups, shuffle, pool, positive)

@@ -68,3 +68,19 @@ def test_every_convolution_stays_inside_its_memory(dtype, isa, shuffle):
             assert _convolving.input_gradient(grad, weight, *common, n).shape == x.shape
             sums, of_bias = _convolving.weight_gradient(x, grad, *common, weight.shape)
             assert (sums.shape, of_bias.shape) == (weight.shape, weight.shape[:1])
+
+
+@pytest.mark.parametrize("isa", _native.targets())
+@pytest.mark.parametrize("dtype", _convolving.TYPES, ids=str)
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_every_stage_stays_inside_its_memory(dtype, isa, most):
+    with cenote.options(isa=isa):
+        for case in conv_cases.CASES:
+            x, weight, bias, _ = case.tensors(dtype)
+            pool = tuple(min(most, n) for n in case.window.out(x.shape[2:]))
+            call = (case.window, case.groups, False, pool)
+            keep = max(pool) > 1
+            y, taps = _convolving.stage(x, weight, bias, *call, keep, keep)
+            for wanted in ((1, 1, 1), (1, 0, 0), (0, 1, 0)):
+                found = _convolving.stage_gradient(x, weight, y, taps, *call, wanted)
+                assert [t is not None for t in found] == [bool(want) for want in wanted]
