@@ -76,6 +76,8 @@ def _no_room(
     )
     if lanes * itemsize * weight[1] * padded > _CACHE:
         return f"{lanes} images do not stay in a core's cache"
+    if lanes * itemsize * prod(weight) > 4 * _CACHE:
+        return f"sums for {prod(weight)} weights do not stay in a core's cache"
     return ""
 
 
