@@ -164,7 +164,12 @@ def test_threads_do_not_change_a_bit():
         ((3, 20, 20), (4, 3, 3, 3), 3, "no batch"),
         ((5, 3, 20, 20), (4, 3, 3, 3), 3, "5 images for vectors of "),
         ((64, 64, 60, 60), (4, 64, 3, 3), 3, "images do not stay in a core's cache"),
-        ((64, 64, 8, 8), (96, 64, 3, 3), 3, "sums for 55296 weights do not stay in a core's cache"),
+        (
+            (64, 64, 8, 8),
+            (512, 64, 3, 3),
+            3,
+            "sums for 294912 weights do not stay in a core's cache",
+        ),
         ((64, 3, 20, 20), (4, 3, 3, 3), 3, ""),
     ],
 )
