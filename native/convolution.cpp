@@ -31,18 +31,19 @@ void check(const Convolution& c) {
   if (c.groups < 1 || c.in < 1 || c.out < 1) throw std::invalid_argument("convolve: no channels");
 }
 
-using Compute = Index (*)(const ConvolutionTask&, Index begin, Index end, char* scratch);
-
-void run_convolution(Compute compute, const ConvolutionTask& task, Index units, int threads) {
+// Shares out the units of a kernel that works on tasks of some kind.
+template <class Task>
+void run(Index (*compute)(const Task&, Index begin, Index end, char* scratch), const Task& task,
+         Index units, int threads) {
   struct Both {
-    Compute compute;
-    const ConvolutionTask& task;
+    decltype(compute) with;
+    const Task& task;
   } both = {compute, task};
   const Index wanted = std::min<Index>(threads, macs(task.what) / kMacsPerThread + 1);
   share_out(
       [](const void* context, Index begin, Index end, char* scratch) {
         const Both& b = *static_cast<const Both*>(context);
-        b.compute(b.task, begin, end, scratch);
+        b.with(b.task, begin, end, scratch);
       },
       &both, units, wanted, compute(task, 0, 0, nullptr));
 }
@@ -61,15 +62,22 @@ void add_up(const T* parts, Index units, const Convolution& c, void* weight, voi
   if (bias) total(c.weights(), biases, bias);
 }
 
-template <class T>
-void sum_gradients(const Convolving& kernels, ConvolutionTask task, void* weight, void* bias,
-                   int threads) {
-  const Convolution& c = task.what;
-  const Index units = kernels.gradient_units(c), size = c.weights() + c.groups * c.out;
-  const std::unique_ptr<T[]> parts(new T[std::size_t(units * size)]);
-  task.to = parts.get();
-  run_convolution(kernels.gradient, task, units, threads);
-  add_up(parts.get(), units, c, weight, bias);
+// Lets a kernel make so many parts of both gradients, and adds them up; nothing where none is
+// asked.
+template <class T, class Make>
+void sum_parts(const Convolution& c, Index units, void* weight, void* bias, Make make) {
+  const bool asked = weight || bias;
+  const Index size = c.weights() + c.groups * c.out;
+  const std::unique_ptr<T[]> parts(asked ? new T[std::size_t(units * size)] : nullptr);
+  make(parts.get());
+  if (asked) add_up(parts.get(), units, c, weight, bias);
+}
+template <class Make>
+void sum_parts(Type type, const Convolution& c, Index units, void* weight, void* bias, Make make) {
+  if (type == kF64)
+    sum_parts<double>(c, units, weight, bias, make);
+  else
+    sum_parts<float>(c, units, weight, bias, make);
 }
 
 void check_stage(const StageTask& task) {
@@ -80,38 +88,11 @@ void check_stage(const StageTask& task) {
     throw std::invalid_argument("stage: no such window");
 }
 
-using Stage = Index (*)(const StageTask&, Index begin, Index end, char* scratch);
-
-void run_stage(Stage compute, const StageTask& task, Index units, int threads) {
-  struct Both {
-    Stage compute;
-    const StageTask& task;
-  } both = {compute, task};
-  const Index wanted = std::min<Index>(threads, macs(task.what) / kMacsPerThread + 1);
-  share_out(
-      [](const void* context, Index begin, Index end, char* scratch) {
-        const Both& b = *static_cast<const Both*>(context);
-        b.compute(b.task, begin, end, scratch);
-      },
-      &both, units, wanted, compute(task, 0, 0, nullptr));
-}
-
 std::unique_ptr<char[]> packed_for_stage(const Convolving& kernels, Type type, StageTask& task) {
   std::unique_ptr<char[]> packed(new char[std::size_t(task.what.weights() * size_of(type))]);
   kernels.pack_stage(task.what, task.weight, packed.get());
   task.weight = packed.get();
   return packed;
-}
-
-template <class T>
-void sum_stages(const Convolving& kernels, StageTask task, void* weight, void* bias, int threads) {
-  const Convolution& c = task.what;
-  const Index parts = kernels.stage_parts(c), size = c.weights() + c.groups * c.out;
-  const bool sums = weight || bias;
-  const std::unique_ptr<T[]> part(sums ? new T[std::size_t(parts * size)] : nullptr);
-  task.sums = part.get();
-  run_stage(kernels.stage_gradient, task, parts, threads);
-  if (sums) add_up(part.get(), parts, c, weight, bias);
 }
 
 }  // namespace
@@ -124,18 +105,17 @@ void convolve(const How& how, Type type, const Convolution& c, const void* x, co
   kernels.pack(c, weight, packed.get());
   before_writing(y, c.batch * c.groups * c.out * c.down.out * c.across.out * size_of(type));
   const ConvolutionTask task = {c, x, packed.get(), bias, y};
-  run_convolution(kernels.convolve, task, kernels.units(c), how.threads);
+  run(kernels.convolve, task, kernels.units(c), how.threads);
 }
 
 void convolution_gradient(const How& how, Type type, const Convolution& c, const void* x,
                           const void* given, void* weight, void* bias) {
   check(c);
   const Convolving& kernels = convolving(how, type);
-  const ConvolutionTask task = {c, x, given, nullptr, nullptr};
-  if (type == kF64)
-    sum_gradients<double>(kernels, task, weight, bias, how.threads);
-  else
-    sum_gradients<float>(kernels, task, weight, bias, how.threads);
+  const Index units = kernels.gradient_units(c);
+  sum_parts(type, c, units, weight, bias, [&](void* parts) {
+    run(kernels.gradient, ConvolutionTask{c, x, given, nullptr, parts}, units, how.threads);
+  });
 }
 
 void stage(const How& how, Type type, const StageTask& given) {
@@ -146,7 +126,7 @@ void stage(const How& how, Type type, const StageTask& given) {
   const Convolution& c = task.what;
   const Index outputs = (c.down.out / task.high) * (c.across.out / task.wide);
   before_writing(task.to, c.batch * c.groups * c.out * outputs * size_of(type));
-  run_stage(kernels.stage, task, kernels.stage_units(task.what), how.threads);
+  run(kernels.stage, task, kernels.stage_units(task.what), how.threads);
 }
 
 void stage_gradient(const How& how, Type type, const StageTask& given, void* weight, void* bias) {
@@ -157,10 +137,11 @@ void stage_gradient(const How& how, Type type, const StageTask& given, void* wei
   const Convolution& c = task.what;
   if (task.to)
     before_writing(task.to, c.batch * c.groups * c.in * c.down.n * c.across.n * size_of(type));
-  if (type == kF64)
-    sum_stages<double>(kernels, task, weight, bias, how.threads);
-  else
-    sum_stages<float>(kernels, task, weight, bias, how.threads);
+  const Index units = kernels.stage_parts(c);
+  sum_parts(type, c, units, weight, bias, [&](void* parts) {
+    task.sums = parts;
+    run(kernels.stage_gradient, task, units, how.threads);
+  });
 }
 
 Index images_at_once(const How& how, Type type) { return convolving(how, type).lanes(); }

@@ -1,6 +1,6 @@
 // One target's convolutions. Sums of products may be contracted here: results are the same within
 // rounding, not to the bit.
-#include "images-inl.h"
+#include "images-back-inl.h"
 
 namespace cenote::CENOTE_TARGET {
 
