@@ -16,10 +16,12 @@ demo: $(BUILT)
 test: $(BUILT)
 	$(BIN)/python -m pytest -n $(JOBS)
 
-# Random examples by the hundred thousand, and what takes gigabytes or minutes.
+# Random examples by the hundred thousand, random networks by the thousand, runs killed at fifty
+# moments, and what takes gigabytes or minutes.
 nightly: $(BUILT)
-	CENOTE_EXAMPLES=100000 CENOTE_SLOW=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hypothesis.py \
-	  tests/test_pool.py tests/test_modes.py
+	CENOTE_EXAMPLES=100000 CENOTE_SLOW=1 CENOTE_NETWORKS=2000 $(BIN)/python -m pytest -n $(JOBS) \
+	  tests/test_hypothesis.py tests/test_pool.py tests/test_modes.py tests/test_inspect_fields.py \
+	  tests/test_training_kill.py
 
 # Pooling and convolution against every peer, with the allocator as it comes and with its thresholds
 # raised. What is measured here replaces the records that the pages are made of: `make pages` does
@@ -43,6 +45,7 @@ pages: $(BUILT)
 	  $(wildcard $(RESULTS)/convolution-*.json) \
 	  --page README.md --page docs/performance.md --page docs/convolution.md
 	$(BIN)/python -m cenote.inspection.kinds docs/images/kinds
+	$(BIN)/python -m cenote.inspection.shifting.edge docs/images/shift
 
 lint: $(BUILT)
 	$(BIN)/ruff check .
