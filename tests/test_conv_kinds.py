@@ -10,7 +10,7 @@ import torch
 
 import cenote
 from cenote import nn
-from cenote.nn import separable
+from cenote.nn._chain import runs_of
 from cenote.window import Axis, Window
 from oracle.convolution import taps_of
 
@@ -479,7 +479,7 @@ def test_mistakes_are_named(error, message, call):
     ids=str,
 )
 def test_steps_that_are_one_kernel_give_what_they_give_apart(module, runs):
-    assert [len(run) for run in separable._runs(module.parts)] == runs
+    assert [len(run) for run in runs_of(module.parts)] == runs
     module = copy.deepcopy(module).double()
     x = drawn(2, module.in_channels, *(11, 12, 13)[: module.rank]).requires_grad_()
     together, apart = module(x), x

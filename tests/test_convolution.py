@@ -38,6 +38,7 @@ def way(request, monkeypatch):
     chosen = next(w for w in _ops.WAYS if w.name == request.param)
     forced = dataclasses.replace(chosen, why_not=lambda call: "")
     monkeypatch.setattr(_ops.convolution, "WAYS", [forced])
+    monkeypatch.setattr("cenote.functional.convolution._TORCHS", set())
     return request.param
 
 

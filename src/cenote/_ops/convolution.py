@@ -234,8 +234,9 @@ def _no_images(call: Call) -> str:
     *_, across = call.window.out(sizes_of(call.x, call.rank))
     if across > 32:
         return "rows long enough for vectors of their own"
-    if call.weight[0].numel() > 64 and not any(map(differentiable, (call.x, call.weight))):
-        return f"{call.weight[0].numel()} products to a sum without a gradient"
+    products = prod(call.weight.shape[1:])
+    if products > 64 and not any(map(differentiable, (call.x, call.weight))):
+        return f"{products} products to a sum without a gradient"
     return images.why_not(call.x, call.weight, call.window)
 
 

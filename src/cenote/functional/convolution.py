@@ -257,7 +257,7 @@ def _signature(op: Op, x: Any, weight: Any, bias: Any, *numbers: Any) -> Any:
     given = None if bias is None else (bias.shape, bias.dtype) if isinstance(bias, Tensor) else 0
     return (
         op.rank, x.shape, x.dtype, x.device, x.is_contiguous(), weight.shape, weight.dtype,
-        weight.is_contiguous(), weight.device, given, asked, numbers, id(_ops.convolution.WAYS),
+        weight.is_contiguous(), weight.device, given, asked, numbers,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cenote import _args, functional
 from cenote.nn import convolution as ours
 from cenote.nn import sliding
-from cenote.nn._looks import untouched, watched
+from cenote.nn._watching import untouched, watched
 from cenote.window import Window
 
 __all__ = ["Stage", "Stages"]
@@ -39,7 +39,7 @@ _POOLS: dict[type, str] = {
 """Exactly these types: of what inherits from them nothing is known."""
 
 
-def _whys(conv: nn.Module, activation: nn.Module, pool: nn.Module) -> str:
+def _why_one_by_one(conv: nn.Module, activation: nn.Module, pool: nn.Module) -> str:
     """Why three layers are not carried out as one; "" where they are."""
     if type(conv) not in _CONVOLUTIONS:
         return f"{type(conv).__name__} is no plain convolution"
@@ -118,7 +118,7 @@ class Stage(nn.Module):
 
     def why_not(self) -> str:
         """Why the layers are called one by one; "" where they are one operation."""
-        return _whys(self.conv, self.activation, self.pool)
+        return _why_one_by_one(self.conv, self.activation, self.pool)
 
     def forward(self, input: Tensor) -> Tensor:
         """What the three layers make of ``input``."""
@@ -143,7 +143,7 @@ class Stages(nn.Sequential):
     def why_not(self, first: int) -> str:
         """Why the three layers from ``first`` on are called one by one; "" where they are not."""
         layers = list(self)[first : first + 3]
-        return _whys(*layers) if len(layers) == 3 else "fewer than three layers"
+        return _why_one_by_one(*layers) if len(layers) == 3 else "fewer than three layers"
 
     def forward(self, input: Tensor) -> Tensor:
         """What the layers make of ``input``."""
@@ -153,7 +153,7 @@ class Stages(nn.Sequential):
             conv = layers[at]
             three = layers[at : at + 3]
             fits = not separate and type(conv) in _CONVOLUTIONS and len(three) == 3
-            if fits and not _whys(*three):
+            if fits and not _why_one_by_one(*three):
                 x, at = _run(conv, three[1], three[2], x), at + 3
                 continue
             x, at = conv(x), at + 1
