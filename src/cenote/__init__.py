@@ -17,6 +17,7 @@ from cenote.window import Adaptive, Axis, Spans, Window
 
 if TYPE_CHECKING:
     from cenote import data, inspection, models, training
+    from cenote.inspection import inspect, sensitivity, shapes
     from cenote.training import fit
 
 __all__ = [
@@ -29,12 +30,15 @@ __all__ = [
     "doctor",
     "fit",
     "functional",
+    "inspect",
     "inspection",
     "models",
     "nn",
     "options",
     "pool2d",
     "reference",
+    "sensitivity",
+    "shapes",
     "training",
     "tune_allocator",
     *functional.__all__,
@@ -43,7 +47,16 @@ __all__ = [
 __version__ = _version("cenote")
 
 # What needs more than torch is imported when it is first asked for.
-_LATER = {"data": None, "inspection": None, "models": None, "training": None, "fit": "training"}
+_LATER = {
+    "data": None,
+    "fit": "training",
+    "inspect": "inspection",
+    "inspection": None,
+    "models": None,
+    "sensitivity": "inspection",
+    "shapes": "inspection",
+    "training": None,
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,11 +20,12 @@ from cenote.inspection.style import THEMES, data_uri
 from cenote.training import Evaluation, Run
 from cenote.training.files import replace_text
 
-__all__ = ["Mistake", "Story", "write_page"]
+__all__ = ["NAMES", "Mistake", "Story", "write_page"]
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)x(?=\d)")
-_NAMES = {"lenet5": "LeNet-5", "mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
+NAMES = {"lenet5": "LeNet-5", "mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
+"""How networks and data sets that are known by a short name are written."""
 _GALLERY = 120  # mistakes shown: a trained network makes fewer, an untrained one thousands
 
 
@@ -120,8 +121,8 @@ def _context(story: Story) -> dict[str, Any]:
     return {
         "run": run,
         "config": run.config,
-        "network": _NAMES.get(run.config.network, run.config.network),
-        "data": _NAMES.get(run.facts.name, run.facts.name),
+        "network": NAMES.get(run.config.network, run.config.network),
+        "data": NAMES.get(run.facts.name, run.facts.name),
         "summary": summary,
         "accuracy": measured.accuracy,
         "pace": story.pace,

@@ -21,6 +21,8 @@ __all__ = ["confusion", "curves", "feature_maps", "kernels", "mistakes"]
 
 Target = Path | str | IO[bytes]
 
+_LEAST_LOSS = 1e-6  # what is below is drawn here: a logarithmic axis has no place for 0
+
 
 def curves(
     history: Sequence[Mapping[str, Any]],
@@ -33,7 +35,7 @@ def curves(
     with themed(theme):
         figure = _figure(5.2, 5.6)
         loss, error = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.34})
-        _lines(loss, history, "loss", theme, lambda value: value)
+        _lines(loss, history, "loss", theme, lambda value: max(value, _LEAST_LOSS))
         _lines(error, history, "accuracy", theme, lambda value: max(100 * (1 - value), 0.005))
         loss.legend(
             loc="lower right", bbox_to_anchor=(1, 1.02), frameon=False, ncols=2,

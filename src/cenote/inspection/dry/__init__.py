@@ -1,0 +1,1 @@
+"""Running a network without its numbers: what does not fit, and what would."""

@@ -1,0 +1,1 @@
+"""One forward pass taken down operator by operator, and what each makes of positions."""
