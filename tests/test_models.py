@@ -78,6 +78,13 @@ def test_other_sizes(size, channels, classes, flat):
     assert shapes["fc3"] == (3, classes)
 
 
+def test_images_that_are_no_squares():
+    network = lenet5(size=(20, 33), channels=2)
+    assert network.input_shape == (2, 20, 33)
+    assert network.preprocessing is None
+    assert network(torch.zeros(3, 2, 20, 33)).shape == (3, 10)
+
+
 def test_weights_follow_torchs_seed():
     def weights(seed):
         torch.manual_seed(seed)
@@ -136,7 +143,7 @@ def test_by_name():
     assert isinstance(network, LeNet5)
     assert isinstance(network.features.pool1, cenote.nn.AvgPool2d)
     assert network.classifier.fc3.out_features == 3
-    assert models.names() == ("lenet5",)
+    assert models.names()[0] == "lenet5"
 
 
 REFUSED = {
@@ -151,6 +158,8 @@ REFUSED = {
         lambda: lenet5(size=11),
         "lenet5: size = 11: too small, pool2's window of 2 does not fit on the 1x1",
     ),
+    "side": (lambda: lenet5(size=(40, 9)), r"size = \(40, 9\): too small, conv2's window of 5"),
+    "no_size": (lambda: lenet5(size=0), "lenet5: size = 0: must be at least 1"),
     "name": (lambda: models.get("lenet"), "model = 'lenet': must be one of lenet5"),
     "images": (
         lambda: lenet5()(torch.zeros(2, 1, 32, 32)),

@@ -7,14 +7,16 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from cenote.models._parts import ACTIVATIONS, POOLS, chosen, initialise, side_after
+from cenote.models._classifier import sides_of
+from cenote.models._parts import ACTIVATIONS, POOLS, chosen, initialise, sides_after
+from cenote.models._preprocessing import Preprocessing
 from cenote.nn import Stages
 
 __all__ = ["LeNet5", "lenet5"]
 
 
 class LeNet5(nn.Module):
-    """LeNet-5 for images (N, channels, size, size); see :func:`lenet5` for the layers.
+    """LeNet-5 for images (N, channels, H, W) of one size; see :func:`lenet5` for the layers.
 
     Raises:
         ValueError: an unknown activation or pooling, a count below 1, or a size at which a layer
@@ -33,15 +35,14 @@ class LeNet5(nn.Module):
         pool: str = "max",
         classes: int = 10,
         channels: int = 1,
-        size: int = 28,
+        size: int | tuple[int, int] = 28,
     ) -> None:
         super().__init__()
         act = chosen("lenet5", "activation", activation, ACTIVATIONS)
         pooling = chosen("lenet5", "pool", pool, POOLS)
-        for name, value in (("classes", classes), ("channels", channels)):
-            if value < 1:
-                raise ValueError(f"lenet5: {name} = {value}: must be at least 1")
-        self.input_shape = (channels, size, size)
+        height, width = sides_of("lenet5", size, classes=classes, channels=channels)
+        self.input_shape = (channels, height, width)
+        self.preprocessing: Preprocessing | None = None
         self.features = Stages(
             OrderedDict(
                 conv1=nn.Conv2d(channels, 6, kernel_size=5, padding=2),
@@ -52,11 +53,11 @@ class LeNet5(nn.Module):
                 pool2=pooling(2),
             )
         )
-        side = side_after("lenet5", self.features, size)
+        rows, columns = sides_after(f"lenet5: size = {size}", self.features, (height, width))
         self.classifier = nn.Sequential(
             OrderedDict(
                 flatten=nn.Flatten(),
-                fc1=nn.Linear(16 * side * side, 120),
+                fc1=nn.Linear(16 * rows * columns, 120),
                 act3=act(),
                 fc2=nn.Linear(120, 84),
                 act4=act(),
@@ -66,7 +67,7 @@ class LeNet5(nn.Module):
         initialise(self, activation)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (N, classes) for images (N, channels, size, size)."""
+        """Logits (N, classes) for images (N, channels, H, W)."""
         if x.shape[1:] != self.input_shape:
             expected = ", ".join(map(str, self.input_shape))
             raise ValueError(f"LeNet5: expected images (N, {expected}), found {tuple(x.shape)}")
@@ -80,7 +81,7 @@ def lenet5(
     pool: str = "max",
     classes: int = 10,
     channels: int = 1,
-    size: int = 28,
+    size: int | tuple[int, int] = 28,
 ) -> LeNet5:
     """LeNet-5 of LeCun, Bottou, Bengio and Haffner 1998, with fresh weights from torch's seed.
 
@@ -103,7 +104,8 @@ def lenet5(
     fc3       linear                       (N, 10)               850
     ========  ===========================  =============  ==========
 
-    ``activation`` is ``"relu"``, ``"sigmoid"`` or ``"tanh"``; ``pool`` is ``"max"`` or ``"avg"``.
+    ``activation`` is ``"relu"``, ``"sigmoid"`` or ``"tanh"``; ``pool`` is ``"max"`` or ``"avg"``;
+    ``size`` is the side of the images, or their height and width.
     ``activation="tanh", pool="avg"`` comes nearest to 1998, where conv2 joined only some of the
     planes, pooling had a weight and a bias for each plane, and the output was radial.
 

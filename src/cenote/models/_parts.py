@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -10,7 +11,16 @@ from torch import nn
 from cenote.nn import AvgPool2d, MaxPool2d
 from cenote.window import Axis
 
-__all__ = ["ACTIVATIONS", "POOLS", "chosen", "initialise", "side_after"]
+__all__ = [
+    "ACTIVATIONS",
+    "POOLS",
+    "chosen",
+    "initialise",
+    "initialise_deep",
+    "least_side",
+    "positive",
+    "sides_after",
+]
 
 T = TypeVar("T")
 
@@ -58,26 +68,72 @@ def initialise(network: nn.Module, activation: str) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def side_after(network: str, features: nn.Sequential, size: int) -> int:
-    """The side of the maps that ``features`` makes of square images of side ``size``.
+def initialise_deep(network: nn.Module) -> None:
+    """Fresh weights for many layers of relu one after the other, from torch's global seed.
+
+    Convolutions as He, Zhang, Ren and Sun 2015 (normal, variance 2 / inputs), so that signals keep
+    their size however deep they go; linear layers normal with deviation 0.01, as the papers of
+    AlexNet and VGG have it; biases 0.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        elif isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.01)
+        else:
+            continue
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def positive(network: str, **counts: int) -> None:
+    """Refuse a count below 1.
 
     Raises:
-        ValueError: a layer is left without a window; the message names it.
+        ValueError: the message names the count.
     """
-    side = size
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{network}: {name} = {value}: must be at least 1")
+
+
+def sides_after(what: str, features: nn.Sequential, sides: tuple[int, int]) -> tuple[int, int]:
+    """The height and width of the maps that ``features`` makes of images of height and width.
+
+    Raises:
+        ValueError: a layer is left without a window; the message begins with ``what`` and names
+            the layer.
+    """
     for name, layer in features.named_children():
         if not hasattr(layer, "kernel_size"):
             continue
-        padding = _first(layer.padding)
-        axis = Axis(_first(layer.kernel_size), _first(layer.stride), padding, padding)
-        given, side = side, axis.out(side)
-        if side < 1:
+        axes = [_axis(layer, index) for index in (0, 1)]
+        after = axes[0].out(sides[0]), axes[1].out(sides[1])
+        if min(after) < 1:
+            shown = f"layer features.{name}" if name.isdigit() else name
             raise ValueError(
-                f"{network}: size = {size}: too small, {name}'s window of {axis.kernel} does not "
-                f"fit on the {given}x{given} that reach it"
+                f"{what}: too small, {shown}'s window of {axes[0].kernel} does not fit on the "
+                f"{sides[0]}x{sides[1]} that reach it"
             )
-    return side
+        sides = after
+    return sides
 
 
-def _first(value: Any) -> int:
-    return int(value[0] if isinstance(value, tuple) else value)
+def least_side(features: nn.Sequential) -> int:
+    """The side of the smallest square images that leave each layer a window."""
+    for side in itertools.count(1):
+        try:
+            sides_after("", features, (side, side))
+        except ValueError:
+            continue
+        return side
+    raise AssertionError
+
+
+def _axis(layer: Any, index: int) -> Axis:
+    """The window of a convolution or a pooling along one of its axes, as its attributes say."""
+    kernel, stride, padding = (
+        int(value[index] if isinstance(value, tuple) else value)
+        for value in (layer.kernel_size, layer.stride, layer.padding)
+    )
+    return Axis(kernel, stride, padding, padding, ceil=getattr(layer, "ceil_mode", False))
