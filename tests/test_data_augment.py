@@ -7,7 +7,18 @@ import torch
 from torch.nn import functional as F
 
 from cenote.data import augment
-from cenote.data.augment import Affine, Compose, Shift, _inverse
+from cenote.data.augment import (
+    Affine,
+    Colour,
+    Compose,
+    CutMix,
+    Erase,
+    Flip,
+    Mixup,
+    ResizedCrop,
+    Shift,
+)
+from cenote.data.augmentations.geometry import _inverse
 
 
 def drawn(seed=0):
@@ -147,12 +158,151 @@ def test_compose_takes_the_steps_in_turn():
 
 def test_unknown_name_lists_the_names():
     with pytest.raises(
-        ValueError, match="augmentation = 'flip': must be one of none, shift1, shift2, affine"
+        ValueError, match="augmentation = 'flop': must be one of none, shift1, shift2, affine"
     ):
-        augment.by_name("flip")
+        augment.by_name("flop")
+    with pytest.raises(ValueError, match=r"augmentation = 'flop' in 'flip\+flop': must be one of"):
+        augment.by_name("flip+flop")
+
+
+def test_names_joined_come_one_after_the_other():
+    joined = augment.by_name("flip+crop3+mixup")
+    assert joined == Compose((Flip(), Shift(3), Mixup()))
+    images, generator = random_images(), drawn()
+    expected = images
+    for step in joined.steps:
+        expected = step(expected, generator)
+    assert torch.equal(joined(images, drawn()), expected)
+
+
+def test_flip_mirrors_about_its_share():
+    images = random_images(400)
+    flipped = Flip(0.25)(images, drawn())
+    mirrored = [torch.equal(a, b.flip(2)) for a, b in zip(flipped, images, strict=True)]
+    whole = [torch.equal(a, b) for a, b in zip(flipped, images, strict=True)]
+    assert all(m != w for m, w in zip(mirrored, whole, strict=True))
+    assert 70 < sum(mirrored) < 130  # 100 expected, deviation 8.7
+    assert torch.equal(Flip(0)(images, drawn()), images)
+    assert torch.equal(Flip(1)(images, drawn()), images.flip(3))
+
+
+def test_resized_crop_of_everything_changes_nothing():
+    images = random_images()
+    assert torch.equal(ResizedCrop(scale=(1, 1), ratio=(1, 1))(images, drawn()), images)
+
+
+def test_resized_crop_shows_a_part_of_the_size_and_place_that_the_ranges_allow():
+    height, width = 40, 60
+    rows, columns = torch.meshgrid(torch.arange(40.0), torch.arange(60.0), indexing="ij")
+    ramps = torch.stack([rows, columns]).expand(300, 2, height, width)  # a pixel says where it was
+    seen = ResizedCrop(scale=(0.25, 0.5), ratio=(0.8, 1.25))(ramps, drawn())
+    down = (seen[:, 0, -2, 1] - seen[:, 0, 1, 1]) / (height - 3)  # the border repeats itself
+    right = (seen[:, 1, 1, -2] - seen[:, 1, 1, 1]) / (width - 3)
+    area, slant = down * right, right / down
+    assert 0.249 < area.min() < 0.27
+    assert 0.48 < area.max() < 0.501
+    assert 0.799 < slant.min() < 0.82
+    assert 1.22 < slant.max() < 1.251
+    assert seen[:, 0].min() < 1
+    assert seen[:, 0].max() > height - 2
+    assert seen[:, 1].min() < 1
+    assert seen[:, 1].max() > width - 2
+
+
+def test_erase_blanks_one_box_of_a_share_in_range():
+    images = torch.ones(400, 2, 50, 60)
+    gone = Erase(share=0.5, scale=(0.1, 0.2))(images, drawn()) == 0
+    assert torch.equal(gone[:, 0], gone[:, 1])
+    for mask in gone[:, 0]:
+        box = mask.any(1).sum() * mask.any(0).sum()
+        assert mask.sum() == box  # a box, whole
+    shares = gone[:, 0].float().mean((1, 2))
+    assert shares.max() < 0.22  # a pixel more on each side of a box of 0.2
+    assert 160 < (shares > 0).sum() < 240
+    assert torch.equal(Erase(share=0)(images, drawn()), images)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float64])
+def test_colour_by_hand(dtype):
+    images = torch.randint(60, 180, (50, 3, 5, 6), generator=drawn(1)).to(dtype)
+    got = Colour(0.3, 0.2, 0.4)(images, drawn())
+    factors = torch.rand((3, 50), generator=drawn(), dtype=torch.float64) * 2 - 1
+    b, c, s = (1 + factors * torch.tensor([[0.3], [0.2], [0.4]]).double()).view(3, 50, 1, 1, 1)
+    luminance = torch.tensor([0.299, 0.587, 0.114]).double().view(1, 3, 1, 1)
+    x = images.double() * b
+    mean = (x * luminance).sum(1, keepdim=True).mean((2, 3), keepdim=True)
+    x = mean + (x - mean) * c
+    grey = (x * luminance).sum(1, keepdim=True)
+    x = grey + (x - grey) * s
+    if dtype == torch.uint8:
+        # float32 against float64 may round a half to the other side.
+        assert (got.double() - x.round().clamp(0, 255)).abs().max() <= 1
+        assert (got.double() == x.round().clamp(0, 255)).float().mean() > 0.999
+    else:
+        torch.testing.assert_close(got, x, rtol=0, atol=1e-4)  # strengths are float32 numbers
+
+
+def test_colour_without_strength_changes_nothing():
+    for channels in (1, 3):
+        images = random_images(channels=channels)
+        assert torch.equal(Colour(0, 0, 0)(images, drawn()), images)
+
+
+def one_hot_of(n):
+    return torch.eye(n)
+
+
+@pytest.mark.parametrize("step", [Mixup(1.0), CutMix()], ids=["mixup", "cutmix"])
+def test_targets_are_blended_as_the_images_are(step):
+    n = 32
+    # Image i is i + 1 everywhere, so that every pixel says whose it is.
+    images = torch.arange(1.0, n + 1).view(n, 1, 1, 1).expand(n, 1, 8, 10)
+    mixed, targets = step.mix(images, one_hot_of(n), drawn())
+    assert torch.equal(mixed, step(images, drawn()))
+    torch.testing.assert_close(targets.sum(1), torch.ones(n), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        (targets * torch.arange(1.0, n + 1)).sum(1), mixed.mean((1, 2, 3)), rtol=1e-5, atol=1e-5
+    )
+    assert ((targets > 0).sum(1) == 2).sum() > n // 2
+    if isinstance(step, CutMix):
+        assert set(mixed.unique().tolist()) <= set(range(1, n + 1))
+
+
+def test_mixup_draws_from_its_beta_distribution():
+    images = torch.arange(4000.0).view(-1, 1, 1, 1)
+    _, targets = Mixup(0.5).mix(images, torch.eye(4000), drawn())
+    share = targets.diagonal().double()
+    assert share.mean() == pytest.approx(0.5, abs=0.02)  # deviation of the mean 0.0056
+    assert share.var() == pytest.approx(1 / 8, abs=0.008)  # 1 / (4 * (2 * 0.5 + 1))
+
+
+def test_mix_goes_through_a_chain():
+    chain = augment.by_name("flip+cutmix+erase")
+    images, targets = random_images(), one_hot_of(64)
+    mixed, blended = augment.mix(chain, images, targets, drawn())
+    assert torch.equal(mixed, chain(images, drawn()))
+    assert not torch.equal(blended, targets)
+    assert augment.mixes(chain)
+    plain = augment.by_name("flip+erase")
+    assert not augment.mixes(plain)
+    assert augment.mix(plain, images, targets, drawn())[1] is targets
 
 
 REFUSED = [
+    (lambda: Flip(1.5), "Flip: share = 1.5: must lie in 0 to 1"),
+    (
+        lambda: ResizedCrop(scale=(0.5, 1.5)),
+        r"ResizedCrop: scale = \(0.5, 1.5\): must be at most 1",
+    ),
+    (lambda: ResizedCrop(ratio=(0, 1)), r"ResizedCrop: ratio = \(0, 1\): must be positive and asc"),
+    (lambda: Colour(contrast=-0.1), "Colour: contrast = -0.1: must lie in 0 to 1"),
+    (lambda: Erase(share=2), "Erase: share = 2: must lie in 0 to 1"),
+    (
+        lambda: Erase(scale=(0.3, 0.2)),
+        r"Erase: scale = \(0.3, 0.2\): must be positive and ascending",
+    ),
+    (lambda: Mixup(0), "Mixup: alpha = 0: must be positive"),
+    (lambda: CutMix(-1), "CutMix: alpha = -1: must be positive"),
     (lambda: Shift(-1), "Shift: pixels = -1: must not be negative"),
     (lambda: Affine(degrees=-1), "Affine: degrees = -1: must not be negative"),
     (lambda: Affine(translate=-0.5), "Affine: translate = -0.5: must not be negative"),

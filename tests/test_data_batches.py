@@ -1,9 +1,12 @@
 """Batches: every image once, the same bits after a break, normalised with the right numbers."""
 
+import threading
+import time
+
 import pytest
 import torch
 
-from cenote.data import Batches, augment
+from cenote.data import Batches, Dataset, augment
 from test_data_dataset import made
 
 
@@ -122,7 +125,121 @@ def test_the_data_set_is_left_as_it_was():
     assert torch.equal(dataset.images, before)
 
 
+def test_values_are_normalised_by_their_own_statistics_and_left_alone():
+    values = torch.randn(40, 2, 9, generator=torch.Generator().manual_seed(0)) * 3 + 5
+    dataset = Dataset("walks", values, torch.arange(40.0))
+    before = values.clone()
+    got = collected(Batches(dataset, 16, seed=0, shuffle=False), 0)
+    x, y = (torch.cat(parts) for parts in zip(*got, strict=True))
+    mean, std = (torch.tensor(v).view(2, 1) for v in dataset.statistics())
+    torch.testing.assert_close(x, (before - mean) / std, rtol=0, atol=1e-5)
+    assert torch.equal(y, torch.arange(40.0))
+    assert torch.equal(values, before)
+
+
+@pytest.mark.parametrize("name", ["mixup", "flip+cutmix"])
+def test_blended_images_come_with_shares_of_classes(name):
+    batches = Batches(made(60), 16, seed=0, augment=augment.by_name(name))
+    for x, y in batches.epoch(0):
+        assert y.shape == (len(x), 10)
+        assert y.dtype == torch.float32
+        torch.testing.assert_close(y.sum(1), torch.ones(len(x)), rtol=0, atol=1e-6)
+        assert (y.max(1).values < 1).any()
+
+
+def test_values_are_blended_as_they_are():
+    dataset = Dataset("measured", made(60).images, torch.arange(60.0))
+    (_, y), *_ = Batches(dataset, 60, seed=0, augment=augment.by_name("mixup")).epoch(0)
+    assert y.shape == (60,)
+    assert y.sum() != torch.arange(60.0).sum()
+
+
+@pytest.mark.parametrize("prefetch", [1, 2, 9])
+def test_batches_made_ahead_have_the_same_bits(prefetch):
+    change = augment.by_name("affine+mixup")
+    plain = Batches(made(60), 16, seed=5, augment=change)
+    ahead = Batches(made(60), 16, seed=5, augment=change, prefetch=prefetch)
+    for start in (0, 2, 4):
+        assert same(collected(plain, 1, start), collected(ahead, 1, start))
+
+
+def test_no_more_batches_are_made_ahead_than_asked_for():
+    made_so_far = []
+    batches = Batches(
+        made(60), 4, seed=0, augment=lambda x, _: made_so_far.append(1) or x, prefetch=2
+    )
+    walk = batches.epoch(0)
+    next(walk)
+    walk.close()  # waits for what was begun
+    assert 1 <= len(made_so_far) <= 3
+
+
+def test_an_error_in_the_thread_arrives():
+    def broken(images, generator):
+        raise RuntimeError("no such colour")
+
+    with pytest.raises(RuntimeError, match="no such colour"):
+        collected(Batches(made(60), 16, seed=0, augment=broken, prefetch=1), 0)
+
+
+def test_threads_end_with_their_epoch():
+    before = threading.active_count()
+    batches = Batches(made(60), 16, seed=0, prefetch=2)
+    collected(batches, 0)
+    walk = batches.epoch(1)
+    next(walk)
+    walk.close()
+    assert threading.active_count() == before
+
+
+def test_seconds_are_those_of_waiting(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("cenote.data._batches.perf_counter", lambda: now[0])
+
+    def slow(images, generator):
+        now[0] += 2
+        return images
+
+    batches = Batches(made(60), 16, seed=0, augment=slow)
+    assert batches.seconds == 0
+    for _ in batches.epoch(0):
+        now[0] += 5  # computing, which does not count
+    assert batches.seconds == 8
+    collected(batches, 1)
+    assert batches.seconds == 16
+
+
+def test_waiting_is_hidden_behind_computing():
+    def slow(images, generator):
+        time.sleep(0.02)  # stands for work outside Python's lock
+        return images
+
+    waited = []
+    for prefetch in (0, 2):
+        batches = Batches(made(60), 6, seed=0, augment=slow, prefetch=prefetch)
+        for _ in batches.epoch(0):
+            time.sleep(0.04)
+        waited.append(batches.seconds)
+    assert waited[0] >= 0.2
+    assert waited[1] < waited[0] / 2  # of 10 batches only the first cannot be hidden
+
+
+def test_augmentation_for_what_is_no_image_is_refused():
+    walks = Dataset("walks", torch.zeros(4, 1, 9), torch.zeros(4))
+    with pytest.raises(
+        ValueError, match=r"augment = Flip.*: must be None for .*walks is \(4, 1, 9\)"
+    ):
+        Batches(walks, 2, seed=0, augment=augment.by_name("flip"))
+    grids = Dataset("grids", torch.zeros(4, 1, 5, 5), torch.zeros(4, 2, 5, 5))
+    with pytest.raises(
+        ValueError, match=r"must be None where the targets are a grid .* \(4, 2, 5, 5\)"
+    ):
+        Batches(grids, 2, seed=0, augment=augment.by_name("flip"))
+
+
 def test_refused():
+    with pytest.raises(ValueError, match="Batches: prefetch = -1: must be at least 0"):
+        Batches(made(), 8, seed=0, prefetch=-1)
     with pytest.raises(ValueError, match="Batches: batch_size = 0: must be at least 1"):
         Batches(made(), 0, seed=0)
     with pytest.raises(

@@ -183,13 +183,14 @@ def test_nowhere_lists_every_place(world):
 
 def test_unknown_name_lists_the_names(world):
     with pytest.raises(
-        DataError, match=r"data = 'mnits': neither a known data set \(mnist, fashion-mnist, tiny\)"
+        DataError, match=r"data = 'mnits': neither a known data set \(mnist, fashion-mnist, tiny, "
     ):
         data.load("mnits", "train")
 
 
 def test_names():
-    assert data.names() == ("mnist", "fashion-mnist")
+    made_or_packed = ("cifar10", "cifar100", "cifar100-coarse", "mnist1d", "traffic")
+    assert data.names() == ("mnist", "fashion-mnist", *made_or_packed)
 
 
 def test_unknown_split():

@@ -1,10 +1,10 @@
-"""What is known of the data sets that have a name. To add one, add an entry to ``CATALOG``."""
+"""What is known of the MNIST family. To add one of its kind, add an entry to ``CATALOG``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CATALOG", "FILES", "STEMS", "Source", "file_names", "names", "whose"]
+__all__ = ["CATALOG", "FILES", "STEMS", "Source", "file_names", "whose"]
 
 STEMS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -78,11 +78,6 @@ CATALOG = {
         ),
     )
 }
-
-
-def names() -> tuple[str, ...]:
-    """The data sets that :func:`cenote.data.load` knows by name."""
-    return tuple(CATALOG)
 
 
 def file_names(stem: str) -> tuple[str, ...]:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from cenote.data._catalog import CATALOG, STEMS, Source, file_names, whose
+from cenote.data._arrays import npz_parts, read_npz
+from cenote.data._catalog import CATALOG, FILES, STEMS, Source, file_names, whose
+from cenote.data._cifar import ARCHIVES, cifar_of, load_cifar, read_cifar
 from cenote.data._dataset import Dataset
 from cenote.data._errors import DataError
+from cenote.data._folder import Bad, folder_parts, read_folder
 from cenote.data._idx import read_with_sum
+from cenote.data._sequences import mnist1d
+from cenote.data._traffic import traffic
 
-__all__ = ["load"]
+__all__ = ["load", "names", "parts"]
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
+
+MADE: dict[str, Callable[[str], Dataset]] = {"mnist1d": mnist1d, "traffic": traffic}
+"""The data sets that the package makes itself."""
+
+_TEST_SEED = 0  # of the draw of a test part, where a data set has none
 
 _SYSTEM = Path("/usr/share/datasets")  # where Debian's package dataset-fashion-mnist installs
 
@@ -25,24 +36,124 @@ def load(
     *,
     data_dir: str | Path | None = None,
     download: bool = True,
+    size: int | tuple[int, int] | None = None,
+    resize: int | None = None,
+    channels: int | None = None,
+    bad: Bad = "skip",
 ) -> Dataset:
-    """The ``"train"`` or ``"test"`` part of a data set, by name or from a folder of IDX files.
+    """The ``"train"`` or ``"test"`` part of a data set, by name or by path.
 
-    A name (``"mnist"``, ``"fashion-mnist"``) is looked for in ``data_dir``, in ``datasets/<name>``
-    of the repository, in the user's cache and in ``/usr/share/datasets/<name>``; what is in none of
-    them is downloaded into ``data_dir`` or the cache. Known data sets are held to their checksums.
-    A path may be that of the folder or of any of the four files in it.
+    A name is one of :func:`names`. What is not made by the package is looked for in ``data_dir``,
+    in ``datasets/<name>`` of the repository, in the user's cache and in
+    ``/usr/share/datasets/<name>``; what is in none of them is downloaded into ``data_dir`` or the
+    cache. Known data sets are held to their checksums.
+
+    A path may be that of a folder of IDX files or of any of the four files in it; of a folder of
+    CIFAR's binary files or their packed archive; of an .npz file; or of a folder of pictures with
+    one sub-folder for each class. Pictures are brought to ``size`` (a side, or height and width):
+    with ``resize`` the shorter side is brought to that first, and the middle cut out; without, the
+    largest part of its proportions is. ``channels`` is 1 or 3, by default 1 if all are grey. Files
+    that are no good pictures are named and left out, or refused, as ``bad`` says. What has no test
+    part of its own keeps a tenth of its images for it, equal images on one side. Some folders and
+    .npz files have a ``"validation"`` part, too: :func:`parts` says so.
 
     Raises:
         DataError: nothing found, or what was found is damaged, swapped or another data set's.
-        ValueError: ``split`` is neither.
+        ValueError: ``split`` is not one of the parts, or an argument is out of bounds.
     """
-    if split not in STEMS:
-        raise ValueError(f"split = {split!r}: must be one of {', '.join(STEMS)}")
-    source = CATALOG.get(name_or_path) if isinstance(name_or_path, str) else None
-    if source is None:
-        return _from_path(Path(name_or_path), split)
-    places = _places(source.name, None if data_dir is None else Path(data_dir).expanduser())
+    there = parts(name_or_path)
+    if split not in there:
+        raise ValueError(f"split = {split!r}: must be one of {', '.join(there)}")
+    name = name_or_path if isinstance(name_or_path, str) else ""
+    if name in MADE:
+        return MADE[name](split)
+    given = None if data_dir is None else Path(data_dir).expanduser()
+    if name in ARCHIVES:
+        folders = [folder for _, folders in _places(name, given) for folder in folders]
+        return load_cifar(ARCHIVES[name], split, folders, (given or _cache()) / name, download)
+    if name in CATALOG:
+        return _known(CATALOG[name], split, given, download)
+    path = _existing(name_or_path)
+    if path.suffix == ".npz":
+        return _part(split, npz_parts(path), lambda part: read_npz(path, part))
+    if holds_idx(path):
+        return _from_path(path, split)
+    archive = cifar_of(path)
+    if archive is not None:
+        return read_cifar(path, archive, split, path.name.split(".")[0])
+    if not _holds_folders(path):
+        return _from_path(path, split)  # which says what is missing
+
+    def read(part: str | None) -> Dataset:
+        return read_folder(
+            path.resolve(),
+            part,
+            size=size,
+            resize=resize,
+            channels=channels,
+            bad=bad,
+            cache=_cache() / "pictures",
+        )
+
+    return _part(split, tuple(folder_parts(path)), read)
+
+
+def names() -> tuple[str, ...]:
+    """The data sets that :func:`load` knows by name."""
+    return (*CATALOG, *ARCHIVES, *MADE)
+
+
+def parts(name_or_path: str | Path) -> tuple[str, ...]:
+    """The parts that :func:`load` can give: train and test, and of some paths validation.
+
+    Raises:
+        DataError: there is no such data set.
+    """
+    if isinstance(name_or_path, str) and name_or_path in names():
+        return tuple(STEMS)
+    path = _existing(name_or_path)
+    own: tuple[str, ...] = ()
+    if path.suffix == ".npz":
+        own = npz_parts(path)
+    elif _holds_folders(path) and not holds_idx(path):
+        own = tuple(folder_parts(path))
+    return ("train", *(["validation"] if "validation" in own else []), "test")
+
+
+def _part(split: str, own: tuple[str, ...], read: Callable[[str | None], Dataset]) -> Dataset:
+    """The part as it is stored, or held out of what is."""
+    if split in own and (split != "train" or "test" in own):
+        return read(split)
+    whole = read("train" if own else None)
+    if len(whole) < 2:
+        raise DataError(f"{whole.name}: expected images to train and to test with, found one")
+    train, test = whole.split(max(1, len(whole) // 10), _TEST_SEED)
+    return test if split == "test" else train
+
+
+def _existing(path: str | Path) -> Path:
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise DataError(
+            f"data = {str(path)!r}: neither a known data set ({', '.join(names())}) "
+            f"nor an existing file or folder"
+        )
+    return found
+
+
+def holds_idx(path: Path) -> bool:
+    """Whether ``path`` is a folder of IDX files of MNIST's names, or one of them."""
+    folder = path if path.is_dir() else path.parent
+    here = path.is_dir() or any(path.name in file_names(stem) for stem in FILES)
+    return here and any(_file(folder, stem) is not None for stem in FILES)
+
+
+def _holds_folders(path: Path) -> bool:
+    return path.is_dir() and any(p.is_dir() and not p.name.startswith(".") for p in path.iterdir())
+
+
+def _known(source: Source, split: Split, data_dir: Path | None, download: bool) -> Dataset:
+    places = _places(source.name, data_dir)
     for _, folders in places:
         for folder in folders:
             pair = _pair(folder, split)
@@ -59,12 +170,6 @@ def load(
 
 
 def _from_path(path: Path, split: Split) -> Dataset:
-    path = path.expanduser()
-    if not path.exists():
-        raise DataError(
-            f"data = {str(path)!r}: neither a known data set ({', '.join(CATALOG)}) "
-            f"nor an existing folder with IDX files"
-        )
     folder = (path if path.is_dir() else path.parent).resolve()
     pair = _pair(folder, split)
     if pair is None:

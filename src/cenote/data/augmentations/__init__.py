@@ -1,0 +1,1 @@
+"""The augmentations behind :mod:`cenote.data.augment`, by what they change."""
