@@ -15,9 +15,9 @@ from cenote import cli
 from cenote.training import Run
 from cenote.training.config import option_names
 from commands import call, refused
-from training_helpers import QUICK, write_data
+from training_helpers import QUICK, as_arguments, write_data
 
-OPTIONS = [x for k, v in QUICK.items() for x in (f"--{k.replace('_', '-')}", str(v))]
+OPTIONS = as_arguments(QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_version(capsys):
 def test_the_options_of_train_are_those_of_config():
     command = typer.main.get_command(cli.app).commands["train"]
     options = {parameter.name: parameter for parameter in command.params}
-    assert set(options) == {*option_names(), "recipe", "resume", "tune_allocator"}
+    assert set(options) == {*option_names(), "config", "recipe", "resume", "tune_allocator"}
     fields = cenote.training.Config.__dataclass_fields__
     for name in option_names():
         assert options[name].default == fields[name].default

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from cenote.data import Dataset
 from cenote.training import Config
 from cenote.training.config import option_names
 
@@ -85,6 +87,36 @@ def test_a_data_folder_is_kept_as_an_absolute_path(tmp_path, monkeypatch):
 def test_only_the_options_that_were_chosen_go_to_the_network():
     assert Config().network_options == {}
     assert Config(pool="avg", dropout=0.5).network_options == {"pool": "avg", "dropout": 0.5}
+
+
+IMAGES = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
+
+# What there is to train on, and the validation images and the augmentation that suit it.
+LEFT_OPEN = {
+    "few_images": (IMAGES.expand(70, -1, -1, -1), torch.zeros(70).long(), 7, "shift1"),
+    "many_images": (IMAGES.expand(60000, -1, -1, -1), torch.zeros(60000).long(), 5000, "shift1"),
+    "images_with_a_value": (IMAGES.expand(9, -1, -1, -1), torch.zeros(9), 0, "shift1"),
+    "images_with_a_grid": (IMAGES.expand(10, -1, -1, -1), torch.zeros(10, 1, 4, 4), 1, "none"),
+    "sequences": (torch.zeros(4000, 1, 4), torch.zeros(4000).long(), 400, "none"),
+    "grids": (torch.zeros(20, 2, 4, 4), torch.zeros(20, 2, 4, 4), 2, "none"),
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_OPEN)
+def test_what_is_left_open_for_the_data_is_settled_by_them(kind):
+    images, labels, validation, augment = LEFT_OPEN[kind]
+    whole = Dataset.of(images.contiguous(), labels)
+    settled = Config(epochs=3).settled(whole)
+    assert (settled.validation, settled.augment, settled.epochs) == (validation, augment, 3)
+    assert settled.settled(Dataset.of(torch.zeros(5, 3), torch.zeros(5))) == settled
+    given = Config(validation=5000, augment="flip").settled(whole)
+    assert (given.validation, given.augment) == (5000, "flip")
+
+
+def test_patience_is_refused_where_the_data_are_too_few_to_validate_on():
+    nine = Dataset.of(torch.zeros(9, 3), torch.zeros(9))
+    with pytest.raises(ValueError, match="patience = 2: needs validation images, validation = 0"):
+        Config(patience=2).settled(nine)
 
 
 def test_every_option_has_a_help_text():

@@ -53,7 +53,7 @@ def test_metrics_have_a_line_an_epoch_with_all_figures(whole):
     assert [record["epoch"] for record in records] == [1, 2, 3]
     assert set(records[0]) == {
         "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
-        "learning_rate", "seconds", "images_per_second",
+        "learning_rate", "seconds", "images_per_second", "loading_share",
     }  # fmt: skip
     for record in records:
         assert record["images_per_second"] == pytest.approx(160 / record["seconds"])

@@ -16,10 +16,13 @@ import pytest
 
 import cenote
 from cenote.training import Checkpoint, Run
-from training_helpers import QUICK, assert_same_bits, figures, weights, write_data
+from training_helpers import QUICK, as_arguments, assert_same_bits, figures, weights, write_data
 
 # Saving after every batch makes it likely that a kill falls into the writing of a file.
 BUSY = {**QUICK, "epochs": 12, "save_seconds": 0.0, "progress": "plain"}
+
+# What has a state of its own beside the weights: averages, and steps of several batches.
+RICH = {**BUSY, "ema": 0.9, "accumulate": 2, "clip_norm": 1.0, "precision": "bf16"}
 
 # Importing torch takes seconds and a training a fraction of one: the commands run in forks of one
 # process that has imported everything and computed nothing.
@@ -85,12 +88,12 @@ def commands():
     opened.close()
 
 
-def test_kills_and_ctrl_c_at_any_moment(tmp_path, commands):
+@pytest.mark.parametrize("options", [BUSY, RICH], ids=["plain", "averaged-accumulated"])
+def test_kills_and_ctrl_c_at_any_moment(tmp_path, commands, options):
     data, out = write_data(tmp_path / "data"), tmp_path / "run"
-    whole = cenote.fit("lenet5", data=str(data), out=tmp_path / "whole", **BUSY)
+    whole = cenote.fit("lenet5", data=str(data), out=tmp_path / "whole", **options)
 
-    options = [x for k, v in BUSY.items() for x in (f"--{k.replace('_', '-')}", v)]
-    arguments = ["train", "lenet5", "--data", data, "--out", out, *options]
+    arguments = ["train", "lenet5", "--data", data, "--out", out, *as_arguments(options)]
     done = 0
     for _ in range(5):
         code, output = commands.run(arguments, signal.SIGKILL)
@@ -109,7 +112,38 @@ def test_kills_and_ctrl_c_at_any_moment(tmp_path, commands):
     code, output = commands.run(shlex.split(said[1]))
     assert code == 0, output
     assert "test accuracy" in output
-    assert_same_bits(weights(whole.run), weights(out))
-    assert [record["epoch"] for record in Run.open(out).history] == list(range(1, 13))
-    assert figures(whole.run) == figures(Run.open(out))
+    assert_same_run(whole.run, out)
+
+
+@pytest.mark.slow
+def test_fifty_kills(tmp_path, commands):
+    # At any moment of a process's life from its first line on: in steps, saves and the summary.
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    options = {**RICH, "epochs": 120}
+    whole = cenote.fit("lenet5", data=str(data), out=tmp_path / "whole", **options)
+    arguments = ["train", "lenet5", "--data", data, "--out", out, *as_arguments(options)]
+    kills, position = 0, (0, 0)
+    while kills < 50:
+        code, output = commands.run(arguments, signal.SIGKILL)
+        arguments = ["train", "--out", out, "--resume"]
+        assert code in (0, -signal.SIGKILL), output
+        assert "Traceback" not in output
+        kills += code != 0
+        state = Checkpoint.load(out / "checkpoints" / "last.safetensors").state
+        assert (state["epoch"], state["batch"]) >= position
+        position = (state["epoch"], state["batch"])
+        if code == 0:
+            break
+    assert kills >= 40, "the training was over too soon to be killed often"
+    assert commands.run(["train", "--out", out, "--resume"])[0] == 0
+    assert_same_run(whole.run, out)
+
+
+def assert_same_run(whole, out):
+    """The run in ``out`` came to the same as ``whole``, and left nothing lying about."""
+    run = Run.open(out)
+    assert_same_bits(weights(whole), weights(out))
+    assert [record["epoch"] for record in run.history] == list(range(1, whole.config.epochs + 1))
+    assert figures(whole) == figures(run)
     assert not list(out.rglob(".*"))
+    assert not (out / "run.lock").exists()

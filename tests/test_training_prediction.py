@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -157,12 +158,85 @@ def test_a_line_one_pixel_wide_and_a_single_pixel_are_digits_too():
     assert digit(sheet).max() == 1
 
 
-def test_other_pictures_fill_the_frame():
+def test_other_pictures_keep_their_values_and_fill_the_frame():
     facts = Facts("clothes", "", (3, 32, 24), ("a", "b"), (0.5,) * 3, (0.2,) * 3)
     fitted = fit_to(facts, torch.from_numpy(np.array(seven())) / 255)
     assert fitted.shape == (3, 32, 24)
-    assert fitted[0, 0, 0] == 0
-    assert fitted.max() > 0.9
+    assert fitted[0, 0, 0] == 1
+    assert fitted.min() < 0.1
+    grey = torch.full((50, 40), 0.4)  # blank, which is as good a picture as any other
+    assert fit_to(facts, grey).unique().tolist() == pytest.approx([0.4])
+
+
+class Flat(torch.nn.Sequential):
+    def __init__(self, classes, size):
+        super().__init__(torch.nn.Flatten(), torch.nn.Linear(size * size, classes))
+
+
+def folder_of_greys(folder, classes, size):
+    """Pictures under noise, of which the first class is dark and the last is bright."""
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for i in range(20):
+            low = 20 + 200 * k // (len(classes) - 1)
+            pixels = rng.integers(low, low + 15, (size, size), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_greys_are_shown_to_the_network_as_in_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = folder_of_greys(tmp_path / "greys", ("bright", "dark")[::-1], 16)
+    options = {**QUICK, "validation": 0, "augment": "none", "epochs": 20, "learning_rate": 0.01}
+    run = cenote.fit(Flat, data=str(folder), out=tmp_path / "run", **options).run
+    assert run.summary["test_accuracy"] == 1
+    assert not run.facts.digits
+    predictor = Predictor(run)
+    for path in folder.glob("*/*.png"):
+        assert predictor(path).label == path.parent.name
+        pixels = torch.from_numpy(np.array(Image.open(path))) / 255
+        assert torch.equal(predictor._pixels(path), pixels[None])
+
+
+def test_pictures_of_digits_in_folders_are_what_was_learnt(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = folder_of_greys(tmp_path / "greys", "0123456789", 28)
+    options = {**QUICK, "validation": 0, "augment": "none", "epochs": 1}
+    run = cenote.fit(Flat, data=str(folder), out=tmp_path / "run", **options).run
+    assert not training.Run.open(run.folder).facts.digits
+    path = folder / "9" / "3.png"
+    pixels = torch.from_numpy(np.array(Image.open(path))) / 255
+    assert torch.equal(Predictor(run)._pixels(path), pixels[None])
+
+
+def test_a_run_from_before_it_was_noted_knows_digits_by_its_data(tmp_path, run):
+    assert run.facts.digits
+    stored = json.loads((run.folder / "config.json").read_text())
+    del stored["data"]["digits"]
+    for data, digits in (
+        (stored["options"]["data"], True), ("mnist", True), (str(tmp_path / "gone"), True),
+        ("fashion-mnist", False), ("given", False), (str(tmp_path), False),
+    ):  # fmt: skip
+        stored["options"]["data"] = data
+        (tmp_path / "config.json").write_text(json.dumps(stored))
+        assert training.Run.open(tmp_path).facts.digits == digits, data
+
+
+def test_a_constant_channel_is_divided_by_one(tmp_path):
+    noise = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
+    images = torch.cat([noise, noise, torch.full_like(noise, 7)], 1)
+    labels = (noise.float().mean((1, 2, 3)) > 127).long()
+
+    def make():
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
+
+    options = {**QUICK, "validation": 0, "epochs": 1}
+    run = cenote.fit(make, data=(images, labels), out=tmp_path / "run", **options).run
+    assert run.facts.std[2] == 1
+    Image.fromarray(images[0].permute(1, 2, 0).numpy()).save(tmp_path / "one.png")
+    answer = Predictor(run)(tmp_path / "one.png")
+    assert sum(value for _, value in answer.top) == pytest.approx(1)
 
 
 UNREADABLE = {

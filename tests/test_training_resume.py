@@ -241,5 +241,5 @@ def test_a_status_counts_from_the_batch_it_resumed_at(whole, data, tmp_path, mon
     ]
     assert seen[-1].left == 0
     assert seen[0].left > 0
-    assert seen[-1].accuracy == whole.history[-1]["train_accuracy"]
+    assert seen[-1].score == whole.history[-1]["train_accuracy"]
     assert seen[-1].loss == pytest.approx(whole.history[-1]["train_loss"])

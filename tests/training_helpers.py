@@ -11,7 +11,22 @@ import torch
 from cenote import training
 
 # What every quick run has in common; one thread, so that the bits are the same everywhere.
-QUICK = {"epochs": 3, "batch_size": 32, "validation": 40, "threads": 1, "progress": "none"}
+QUICK = {
+    "epochs": 3, "batch_size": 32, "validation": 40, "threads": 1, "progress": "none",
+    "report": False,
+}  # fmt: skip
+
+
+def as_arguments(options: dict[str, object]) -> list[str]:
+    """Options as the command line takes them."""
+    written = []
+    for name, value in options.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            written.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            written += [f"--{option}", str(value)]
+    return written
 
 
 def write_data(folder: Path, *, train: int = 200, test: int = 60, seed: int = 0) -> Path:
@@ -50,5 +65,5 @@ def assert_same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor
 
 def figures(run: training.Run) -> list[dict[str, float]]:
     """The history without what the clock says."""
-    timed = ("seconds", "images_per_second")
+    timed = ("seconds", "images_per_second", "loading_share")
     return [{k: v for k, v in record.items() if k not in timed} for record in run.history]

@@ -1,4 +1,4 @@
-"""The command ``cenote``: train, eval, predict, demo, bench, doctor.
+"""The command ``cenote``: train, eval, predict, export, demo, inspect, view, bench, doctor.
 
 Commands print results on standard output. An error is one line on standard error and exit code 2;
 ``CENOTE_DEBUG=1`` shows where it came from.
@@ -11,7 +11,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -23,7 +23,6 @@ from cenote import training
 from cenote.benchmarking import convolution
 from cenote.benchmarking.pooling import Plan
 from cenote.training import Answer, Config, ImageError, Interrupted, Run
-from cenote.training.prediction import predictions
 
 __all__ = ["app", "main"]
 
@@ -49,7 +48,8 @@ def _options(of: type, without: Sequence[str]) -> list[inspect.Parameter]:
         if field.name in without:
             continue
         words = field.metadata["help"]
-        option = f"--{field.name.strip('_').replace('_', '-')}"
+        plain = field.name.strip("_").replace("_", "-")
+        option = f"--{plain}/--no-{plain}" if field.default is True else f"--{plain}"
         default = (
             typer.Argument(field.default, help=words)
             if field.name == "network"
@@ -109,6 +109,10 @@ def _stoppable() -> Iterator[None]:
 def train(
     context: typer.Context,
     *,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file with options by name; those written here come first."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, to the same bits.")
     ] = False,
@@ -121,15 +125,28 @@ def train(
 ) -> None:
     """Train a network and leave a run folder."""
     _tune(context, tune_allocator)
+    given = _given(context, options)
+    if config is not None:
+        given = training.read_options(config) | given
     with _stoppable():
-        result = training.fit(resume=resume, recipe=recipe, **_given(context, options))
-    summary = result.summary
-    print(
-        f"test accuracy {100 * summary['test_accuracy']:.2f} % "
-        f"({summary['test_errors']} of {summary['test_images']} wrong), "
-        f"trained in {summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s"
-    )
-    print(f"run in {result.run.folder}")
+        result = training.fit(resume=resume, recipe=recipe, **given)
+    if training.speaks():
+        print(_outcome(result.summary))
+        print(f"run in {result.run.folder}")
+
+
+def _outcome(summary: Mapping[str, Any]) -> str:
+    """What a training came to, in a line."""
+    pace = f"trained in {summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s"
+    if summary.get("test_accuracy") is not None:
+        return (
+            f"test accuracy {100 * summary['test_accuracy']:.2f} % "
+            f"({summary['test_errors']} of {summary['test_images']} wrong), {pace}"
+        )
+    if summary.get("test_mae") is not None:
+        mae, rmse = summary["test_mae"], summary["test_rmse"]
+        return f"test mean absolute error {mae:.4g}, root mean square {rmse:.4g}, {pace}"
+    return pace
 
 
 @app.command(name="eval")
@@ -145,49 +162,77 @@ def evaluate(
     _tune(context, tune_allocator)
     opened = Run.open(run)
     model, dataset = opened.model(weights), opened.data(split)
-    measured = training.evaluate(model, dataset, mean=opened.facts.mean, std=opened.facts.std)
-    wrong, images = len(measured.wrong), len(measured.labels)
-    if as_json:
-        figures = {"accuracy": measured.accuracy, "loss": measured.loss}
-        print(json.dumps({"split": split, **figures, "errors": wrong, "images": images}))
-        return
-    print(
-        f"{split} accuracy {100 * measured.accuracy:.2f} % ({wrong} of {images} wrong), "
-        f"loss {measured.loss:.4f}"
+    objective = training.Objective.of(dataset, opened.config.loss, 0.0)
+    measured = training.measure(
+        model, dataset, objective, mean=opened.facts.mean, std=opened.facts.std
     )
+    figures = measured.figures
+    if as_json:
+        print(json.dumps({"split": split, **figures}))
+    elif "accuracy" in figures:
+        print(
+            f"{split} accuracy {100 * figures['accuracy']:.2f} % "
+            f"({figures['errors']} of {figures['images']} wrong), loss {figures['loss']:.4f}"
+        )
+    else:
+        print(
+            f"{split} mean absolute error {figures['mae']:.4g}, "
+            f"root mean square {figures['rmse']:.4g}, loss {figures['loss']:.4g}"
+        )
 
 
 @app.command()
 def predict(
     context: typer.Context,
     run: Annotated[Path, _RUN],
-    images: Annotated[list[Path], typer.Argument(help="Pictures, of any size and mode.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures, of any size and mode, and folders of some.")
+    ],
     weights: Annotated[str, _WEIGHTS] = "last",
     as_json: Annotated[bool, _JSON] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the answers here: a .csv or a .json file.")
+    ] = None,
     tune_allocator: Annotated[bool, _TUNE] = True,
 ) -> None:
     """Say what a trained network sees in pictures: its three most probable answers."""
+    from cenote.training import answers
+
     _tune(context, tune_allocator)
-    results = predictions(Run.open(run), images, weights)
+    opened = Run.open(run)
+    answers.check_target(out)
+    paths = answers.pictures(images)
+    results = answers.predict(opened, paths, weights)
+    if out is not None:
+        answers.write(out, paths, results)
+        print(f"wrote {out}: {len(paths)} pictures", file=sys.stderr if as_json else sys.stdout)
     if as_json:
-        rows = [
-            {"file": str(path), "error": str(result)}
-            if isinstance(result, ImageError)
-            else {
-                "file": str(path),
-                "top": [{"class": name, "probability": value} for name, value in result.top],
-            }
-            for path, result in zip(images, results, strict=True)
-        ]
-        print(json.dumps(rows, indent=2))
-    width = max(len(str(path)) for path in images)
-    for path, result in zip(images, results, strict=True):
+        print(json.dumps(answers.rows(paths, results), indent=2))
+    width = max(len(str(path)) for path in paths)
+    for path, result in zip(paths, results, strict=True):
         if isinstance(result, ImageError):
             _complain(str(result))
-        elif not as_json:
+        elif not as_json and out is None:
             print(f"{path!s:{width}}  {_top(result)}")
     if any(isinstance(result, ImageError) for result in results):
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, _RUN],
+    format: Annotated[
+        str, typer.Option(help="onnx, torch (a .pt2 of torch.export) or safetensors.")
+    ] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="The file; model.onnx, .pt2 or .safetensors in RUN.")
+    ] = None,
+    weights: Annotated[str, _WEIGHTS] = "last",
+) -> None:
+    """Write a trained network as a file for other programs, and check what was written."""
+    from cenote.training.export import export as write
+
+    print(write(Run.open(run), format, out, weights))
 
 
 def _top(answer: Answer) -> str:
@@ -226,6 +271,93 @@ def _has_desktop() -> bool:
     return sys.platform in ("darwin", "win32") or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )
+
+
+_TARGET = typer.Argument(
+    help="FILE.py:make_model, a run's folder, a .pt2 archive, or one of our networks by name.",
+    metavar="MODEL",
+)
+_INPUT = typer.Option(
+    "--input", help="Sizes of an input, 1,3,224,224 or 1,16:int64; once for each input."
+)
+_IMAGE = typer.Option(help="A picture for the first input.")
+_MEAN = typer.Option(help="Mean of a channel, of values in [0, 1]; once for each channel.")
+_STD = typer.Option(help="Standard deviation of a channel; once for each channel.")
+
+
+@app.command(name="inspect")
+def inspect_model(
+    model: Annotated[str, _TARGET],
+    input: Annotated[list[str] | None, _INPUT] = None,
+    image: Annotated[Path | None, _IMAGE] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the page to explore here.")] = None,
+    json_: Annotated[
+        Path | None, typer.Option("--json", help="Write the record as JSON here.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Write feature maps and costs as pictures here.")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="Put modules deeper than this together.")
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            help="The largest first: parameters, macs, flops, read, written, kept, seconds, field."
+        ),
+    ] = None,
+    object_size: Annotated[
+        int | None, typer.Option(help="How large, in pixels, what shall be recognised is.")
+    ] = None,
+    effective: Annotated[
+        bool, typer.Option(help="Measure effective receptive fields for the page.")
+    ] = True,
+    spatial: Annotated[
+        int | None,
+        typer.Option(
+            help="How many of the last axes are spatial; all after the second by default."
+        ),
+    ] = None,
+    mean: Annotated[list[float] | None, _MEAN] = None,
+    std: Annotated[list[float] | None, _STD] = None,
+) -> None:
+    """See what a network does: shapes, fields, cost, advice; as a table, a page, pictures."""
+    from cenote.inspection.command import Wishes, look
+    from cenote.inspection.subject import load_subject
+
+    subject = load_subject(model, input or (), image, mean=mean or (), std=std or ())
+    wishes = Wishes(depth, sort, html, json_, pictures, object_size, effective, spatial)
+    record = look(subject, wishes)
+    if record.error is not None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def view(
+    model: Annotated[str, _TARGET],
+    input: Annotated[list[str] | None, _INPUT] = None,
+    image: Annotated[Path | None, _IMAGE] = None,
+    port: Annotated[int, typer.Option(help="Of 127.0.0.1; 0 takes a free one.")] = 0,
+    show: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page, where there is a desktop.")
+    ] = True,
+    mean: Annotated[list[float] | None, _MEAN] = None,
+    std: Annotated[list[float] | None, _STD] = None,
+) -> None:
+    """Serve the page of a network on this machine: draw or drop a picture, all layers follow."""
+    from cenote.inspection.live import serve
+    from cenote.inspection.subject import load_subject
+
+    subject = load_subject(model, input or (), image, mean=mean or (), std=std or ())
+
+    def ready(address: str) -> None:
+        print(f"{subject.title} at {address} (Ctrl-C ends it)", flush=True)
+        if show and _has_desktop():
+            import webbrowser
+
+            webbrowser.open(address)
+
+    serve(subject, port, ready)
 
 
 bench = typer.Typer(help="Time what is computed, against every peer that is installed.")
@@ -333,18 +465,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("CENOTE_DEBUG") == "1":
             raise
         message = _message(error)
+        if isinstance(error, training.ElsewhereError):
+            return 2  # the process where it happened says so
         if message:  # a command without its arguments has printed its help
             _complain(message)
         return 2
     return code if isinstance(code, int) else 0
 
 
+_FOR_PEOPLE = (ValueError, OSError, ArithmeticError, training.WorkerLostError)
+
+
 def _message(error: Exception) -> str:
     """One line: the message alone where it was written for a person, else with the error's type."""
     format_message = getattr(error, "format_message", None)  # typer's own: a wrong option, say
     text = format_message() if format_message else str(error)
+    if isinstance(error, OSError) and error.filename is None and error.strerror:
+        text = error.strerror  # ours: a sentence that needs no number in front
     line = " ".join(text.split())
-    if format_message or isinstance(error, (ValueError, OSError, ArithmeticError)):
+    if format_message or isinstance(error, _FOR_PEOPLE):
         return line
     return f"{type(error).__name__}: {line} (CENOTE_DEBUG=1 shows where)"
 

@@ -1,8 +1,8 @@
 """Checkpoints in safetensors: tensors under their names, and the position in the training as JSON.
 
-A file holds ``model/<parameter>``, ``optimizer/<key>/<parameter>``, ``rng/torch`` and
-``tally/<sum>``; its header holds the rest under the key ``cenote``. Nothing in it is code, so a
-checkpoint from anywhere can be opened without fear.
+A file holds ``model/<parameter>``, ``average/<parameter>`` where weights are averaged,
+``optimizer/<key>/<parameter>``, ``rng/torch`` and ``tally/<sum>``; its header holds the rest under
+the key ``cenote``. Nothing in it is code, so a checkpoint from anywhere can be opened without fear.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Checkpoint:
         """Put this in the place of the file ``path``, whole or not at all."""
         # The writer takes neither strided views nor two names for one memory.
         tensors = {
-            name: tensor.detach().clone().contiguous() for name, tensor in self.tensors.items()
+            name: tensor.detach().cpu().clone().contiguous()
+            for name, tensor in self.tensors.items()
         }
         metadata = {"cenote": json.dumps({"format": FORMAT, **self.state})}
         # Not its save_file: that has a temporary file of its own, which a kill would leave behind.
@@ -78,13 +79,15 @@ class Checkpoint:
         return {n[len(start) :]: t for n, t in self.tensors.items() if n.startswith(start)}
 
 
-def load_model(model: torch.nn.Module, checkpoint: Checkpoint, path: Path) -> None:
-    """Put the checkpoint's weights into ``model``.
+def load_model(
+    model: torch.nn.Module, checkpoint: Checkpoint, path: Path, part: str = "model"
+) -> None:
+    """Put the checkpoint's weights into ``model``: those of the last step, or the ``"average"``.
 
     Raises:
         CheckpointError: the names or shapes are another network's; the first difference is named.
     """
-    weights, own = checkpoint.part("model"), model.state_dict()
+    weights, own = checkpoint.part(part), model.state_dict()
     for name, tensor in own.items():
         if name not in weights:
             raise CheckpointError(f"{path}: another network's weights: {name} is missing")

@@ -9,19 +9,26 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
+
+from cenote.data import Dataset
 from cenote.data import names as data_names
+from cenote.training.objective import LOSSES
 from cenote.training.recipe import OPTIMIZERS, SCHEDULES
 
 __all__ = ["PROGRESS", "Config", "describe", "option_names"]
 
 PROGRESS = ("auto", "plain", "none")
+PRECISIONS = ("f32", "bf16")
+DEVICES = ("cpu", "cuda")
 
 # What suits each optimiser; found on a validation split of MNIST, never on its test set.
 _LEARNING_RATES = {"adam": 6e-3, "sgd": 0.1}
+_MOST_VALIDATION = 5000  # images, where a tenth would be more
 _WARMUPS = {"constant": 0.0, "cosine": 0.05, "onecycle": 0.3}
 
 
@@ -35,7 +42,8 @@ class Config:
     """The options of one training run, checked on construction.
 
     ``None`` for the learning rate, the warm-up and the folder stands for the value that suits the
-    other options, and is replaced by it at once, so that a stored configuration says everything.
+    other options, and is replaced by it at once; for ``augment`` and ``validation`` it stands for
+    what suits the data, and :meth:`settled` replaces it. So a stored configuration says everything.
 
     Raises:
         TypeError: an option is not of its type.
@@ -45,8 +53,8 @@ class Config:
     0.1
     """
 
-    network: str = _option("lenet5", "Network to train, by name.")
-    data: str = _option("mnist", "Data set, by name, or a folder of IDX files.")
+    network: str = _option("lenet5", "Network to train, by name, or FILE.py:make_model.")
+    data: str = _option("mnist", "Data set, by name, or where its files are.")
     out: Path | None = field(
         default=None, metadata={"help": "Folder of the run; runs/NETWORK by default."}
     )
@@ -68,12 +76,44 @@ class Config:
     label_smoothing: float = _option(
         0.0, "Share of the label given to all classes.", low=0.0, below=1.0
     )
-    augment: str = _option("shift1", "Augmentation of the training images, by name, or none.")
-    validation: int = _option(5000, "Training images held out for choosing; 0 for none.", low=0)
+    loss: str = _option(
+        "auto",
+        "auto, cross_entropy, mse, mae or huber; auto is cross_entropy for classes, else mse.",
+        names=LOSSES,
+    )
+    precision: str = _option(
+        "f32", "f32, or bf16 where that is safe (autocast); weights stay f32.", names=PRECISIONS
+    )
+    accumulate: int = _option(
+        1, "Batches whose gradients are put together into one step of the optimizer.", low=1
+    )
+    clip_norm: float | None = _option(
+        None, "Scale gradients down to this norm, of all of them together.", above=0.0
+    )
+    ema: float | None = _option(
+        None,
+        "Decay of averaged weights, such as 0.999; they are measured and kept.",
+        above=0.0,
+        below=1.0,
+    )
+    patience: int | None = _option(
+        None, "Stop after so many epochs without a better validation result.", low=1
+    )
+    augment: str | None = _option(
+        None,
+        "Augmentation of the training images, by name, or none; by default shift1 for images.",
+    )
+    validation: int | None = _option(
+        None,
+        "Training images held out for choosing, 0 for none; by default a tenth, 5000 at most.",
+        low=0,
+    )
     seed: int = _option(0, "Seed of weights, order, augmentation and dropout.", low=0)
     activation: str | None = _option(None, "Activation, for networks that leave a choice.")
     pool: str | None = _option(None, "Pooling, for networks that leave a choice.")
     dropout: float | None = _option(None, "Dropout, where a network has it.", low=0.0, below=1.0)
+    prefetch: int = _option(0, "Batches that a thread makes ahead; the bits are the same.", low=0)
+    device: str = _option("cpu", "cpu or cuda.", names=DEVICES)
     threads: int | None = _option(
         None, "Threads to compute with; PyTorch's choice by default.", low=1
     )
@@ -83,6 +123,8 @@ class Config:
     download: bool = _option(True, "Download a data set that is not on this machine.")
     save_seconds: float = _option(60.0, "Save inside an epoch once this long has passed.", low=0.0)
     progress: str = _option("auto", "auto, plain (lines) or none.", names=PROGRESS)
+    tensorboard: bool = _option(False, "Write event files for TensorBoard too.")
+    report: bool = _option(True, "Write report.html at the end.")
 
     def __post_init__(self) -> None:
         for name in ("out", "data_dir"):
@@ -97,17 +139,43 @@ class Config:
         # A path must still lead there when the run is looked at from another folder.
         if self.data not in data_names() and Path(self.data).exists():
             object.__setattr__(self, "data", str(Path(self.data).resolve()))
+        where, colon, made = self.network.rpartition(":")
+        if colon and Path(where).is_file():
+            object.__setattr__(self, "network", f"{Path(where).resolve()}:{made}")
+        if self.patience is not None and self.validation == 0:
+            raise ValueError(f"patience = {self.patience}: needs validation images, validation = 0")
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", _LEARNING_RATES[self.optimizer])
         if self.warmup is None:
             object.__setattr__(self, "warmup", _WARMUPS[self.schedule])
         if self.out is None:
-            object.__setattr__(self, "out", Path("runs") / self.network)
+            object.__setattr__(self, "out", Path("runs") / self.title.rpartition(":")[2])
+
+    def settled(self, whole: Dataset) -> Config:
+        """The same with what was left open for the training data ``whole`` to say.
+
+        Raises:
+            ValueError: ``patience`` needs validation images, and too few are there for any.
+        """
+        images = whole.images.dtype == torch.uint8 and whole.images.dim() == 4
+        augment = "shift1" if images and whole.labels.dim() == 1 else "none"
+        validation = min(_MOST_VALIDATION, len(whole) // 10)
+        return replace(
+            self,
+            augment=augment if self.augment is None else self.augment,
+            validation=validation if self.validation is None else self.validation,
+        )
 
     @property
     def folder(self) -> Path:
         """``out``, which construction has settled."""
         return cast(Path, self.out)
+
+    @property
+    def title(self) -> str:
+        """The network without the folder of the file that makes it."""
+        where, colon, made = self.network.rpartition(":")
+        return f"{Path(where).name}:{made}" if colon else self.network
 
     @property
     def network_options(self) -> dict[str, Any]:
@@ -133,7 +201,10 @@ class Config:
 
 
 # These say where, with what and how loudly, not what: a run may go on with others.
-FREE_ON_RESUME = frozenset({"out", "threads", "data_dir", "download", "save_seconds", "progress"})
+FREE_ON_RESUME = frozenset(
+    {"out", "threads", "device", "data_dir", "download", "save_seconds", "progress", "prefetch"}
+    | {"tensorboard", "report"}
+)
 
 
 def option_names() -> tuple[str, ...]:
@@ -145,12 +216,13 @@ def describe(config: Config) -> str:
     """What a run does, in one line.
 
     >>> describe(Config())
-    'lenet5 on mnist, 10 epochs in batches of 256, adam at 0.006 onecycle, augment shift1, seed 0'
+    'lenet5 on mnist, 10 epochs in batches of 256, adam at 0.006 onecycle, seed 0'
     """
+    augment = "" if config.augment is None else f"augment {config.augment}, "
     return (
-        f"{config.network} on {config.data}, {config.epochs} epochs in batches of "
+        f"{config.title} on {config.data}, {config.epochs} epochs in batches of "
         f"{config.batch_size}, {config.optimizer} at {config.learning_rate:g} {config.schedule}, "
-        f"augment {config.augment}, seed {config.seed}"
+        f"{augment}seed {config.seed}"
     )
 
 

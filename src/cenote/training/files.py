@@ -19,7 +19,20 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
 
     The content is on the disk before the name points to it: a kill leaves the old file or the new
     one. If ``write`` fails, nothing stays behind.
+
+    Raises:
+        OSError: the disk is full, the folder read-only, ...; the message names ``path``.
     """
+    try:
+        _replace(path, write)
+    except OSError as error:
+        kept = "; what was there is as before" if path.exists() else ""
+        raise OSError(
+            error.errno, f"cannot write {path}: {error.strerror or error}{kept}"
+        ) from error
+
+
+def _replace(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=LEFTOVER, dir=path.parent)
     os.close(handle)

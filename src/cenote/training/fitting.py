@@ -6,20 +6,25 @@ import contextlib
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from cenote.allocator import tune_allocator as tuned_allocator
-from cenote.data import load
+from cenote.data import Dataset, load
 from cenote.training.config import FREE_ON_RESUME, Config, describe, option_names
-from cenote.training.evaluation import evaluate
-from cenote.training.files import remove_leftovers, replace_file
+from cenote.training.events import Events, check_installed
+from cenote.training.files import remove_leftovers
+from cenote.training.finishing import draw, finish
+from cenote.training.locking import locked
 from cenote.training.loop import Trainer
-from cenote.training.progress import Progress, open_progress
+from cenote.training.progress import Progress, Several, open_progress
 from cenote.training.recipes import recipe as find_recipe
 from cenote.training.run import SPLIT_SEED, Facts, Run, RunError, claim
 from cenote.training.signals import Interrupted, Interrupts
+from cenote.training.sources import Given, Network, as_dataset, title_of
+from cenote.training.together import Group, joined, restarted
 
 __all__ = ["Result", "fit"]
 
@@ -35,13 +40,22 @@ class Result:
 
     @property
     def accuracy(self) -> float:
-        """The share of the test images that the final weights get right."""
-        return float(self.summary["test_accuracy"])
+        """The share of the test images that the final weights get right.
+
+        Raises:
+            ValueError: there were no test images, or labels are quantities, not classes.
+        """
+        found = self.summary.get("test_accuracy")
+        if found is None:
+            raise ValueError(f"{self.run.folder}: no accuracy on test images was measured")
+        return float(found)
 
 
 def fit(
-    what: str | Config | None = None,
+    what: str | Config | Network | None = None,
     *,
+    data: Any = None,
+    test: Any = None,
     resume: bool = False,
     recipe: str | None = None,
     tune_allocator: bool = False,
@@ -49,19 +63,29 @@ def fit(
 ) -> Result:
     """Train a network and leave a run folder; the test set is looked at once, at the end.
 
-    ``what`` is the network's name or a whole :class:`Config`; ``options`` are fields of Config by
-    name. With ``resume``, the run in ``out`` goes on to the same bits as if it had never stopped;
-    options that are not given are then the run's own. A ``recipe``, one of
+    ``what`` is the network's name, ``"FILE.py:make_model"``, a module (a copy of it is trained), a
+    function that makes one, or a whole :class:`Config`. Such a function is called with those of
+    ``classes``, ``channels`` and ``size`` that it takes. ``data`` is a data set's name or path, a
+    :class:`cenote.data.Dataset` or a pair of tensors or arrays, inputs (N, C, ...) and labels (N,);
+    ``test`` is as much, of what the result is measured on, where ``data`` is no name.
+    ``options`` are fields of Config by name. With ``resume``, the run in ``out`` goes on to the
+    same bits as if it had never stopped; options that are not given are then the run's own, and
+    what was handed over as an object has to be so again. A ``recipe``, one of
     :data:`cenote.training.RECIPES`, stands for the options that it lists, where they are not
     given. The global random state and the number of threads are as before afterwards. With
     ``tune_allocator`` (:func:`cenote.tune_allocator`) the process keeps freed memory until the
     training ends, which changes no number; the allocator is only about as before afterwards, and
     so that is for the caller to choose.
 
+    Under ``torchrun``, all processes call this, and share the batches: ``docs/scale.md``.
+
     Raises:
         TypeError, ValueError: an option is unknown or wrong, or a recipe; the message names it.
         RunError: ``out`` is taken, or holds no run, or another one than the options say.
+        FolderInUseError: another process trains in ``out``.
         FloatingPointError: the loss is no longer finite.
+        OSError: the disk is full, or ``out`` cannot be written to; what was saved before stays.
+        WorkerLostError: another process of the training is gone; the message says how to go on.
         Interrupted: Ctrl-C; the run is saved, and the message says how to go on.
 
     >>> import cenote
@@ -70,94 +94,135 @@ def fit(
     0.9915
     """
     given = _given(what, options)
+    objects = _objects(what, data, test)
+    if objects.train is not None:
+        given["data"] = objects.train.name
+    elif data is not None:
+        given["data"] = str(data)
     chosen = None if recipe is None else find_recipe(recipe, given.get("network"))
     if chosen is not None:
         given = {"network": chosen.network, **chosen.options} | given
-    config = _stored(given) if resume else Config(**given)
+    asked = Config(**given)
     with contextlib.ExitStack() as stack:
         if tune_allocator:
             stack.enter_context(tuned_allocator())
-        stack.enter_context(_threads(config.threads))
+        stack.enter_context(_threads(asked.threads))
         stack.enter_context(torch.random.fork_rng(devices=[]))
-        progress = open_progress(config.progress)
+        group = stack.enter_context(joined(asked.device))
+        stack.enter_context(group.watched(lambda: _advice(asked.folder, group)))
+        progress = open_progress(asked.progress if group.first else "none")
         stack.callback(progress.close)
+        resume = resume or (restarted() and group.told(lambda: _begun(asked.folder)))
+        config = group.told(lambda: _stored(given)) if resume else asked
         if chosen is not None:
             progress.say(f"recipe {recipe}: {chosen.result}")
-        return _fit(config, resume, progress)
+        return _fit(config, resume, progress, objects, group)
 
 
-def _fit(config: Config, resume: bool, progress: Progress) -> Result:
+def _fit(config: Config, resume: bool, progress: Progress, given: Given, group: Group) -> Result:
+    with contextlib.ExitStack() as stack:
+        if resume and group.first:
+            stack.enter_context(locked(config.folder))
+        trainer = _begin(config, resume, given, group)
+        run = trainer.run
+        if not resume and group.first:
+            stack.enter_context(locked(config.folder))
+            claim(config.folder)  # nobody came in between
+            run.write_config()
+            if given.network is not None:
+                trainer.save()  # its first weights come from no seed
+        notes = trainer.restore() if resume else []
+        if resume and (changed := run.changed()) is not None:
+            notes.append(f"note: {changed}")
+        summary = group.told(lambda: run.summary)
+        if summary is None:
+            for line in (describe(run.config) + _position(trainer), *notes):
+                progress.say(line)
+            events = _events(trainer)
+            stack.callback(events.close)
+            with Interrupts() as interrupts:
+                _train(trainer, Several(progress, events), interrupts)
+                summary = finish(trainer, progress)
+            if isinstance(events, Events):
+                events.end(summary)
+        else:
+            for line in (f"{run.folder} is finished already: nothing is left to train", *notes):
+                progress.say(line)
+    return Result(run, trainer.measured.eval(), trainer.history, summary)
+
+
+def _begin(config: Config, resume: bool, given: Given, group: Group) -> Trainer:
+    """The training before its first step; nothing is written yet."""
+    if config.tensorboard:
+        check_installed()
     if not resume:
-        claim(config.folder)
-    whole = load(config.data, "train", data_dir=config.data_dir, download=config.download)
-    train, validation = whole.split(config.validation, SPLIT_SEED)
+        group.told(lambda: claim(config.folder))
+    whole = given.train
+    if whole is None:
+        whole = load(config.data, "train", data_dir=config.data_dir, download=config.download)
+    _compare(whole, group)
+    config = config.settled(whole)
+    train, validation = whole.split(config.validation or 0, SPLIT_SEED)
     if resume:
-        run = replace(Run.open(config.folder), config=config)
+        stored = group.told(lambda: _cleaned(config.folder))
+        run = replace(stored, config=config, given=given)
         run.check_data(whole)
-        for folder in (run.folder, run.last.parent):
-            remove_leftovers(folder)
-        trainer = Trainer(run, train, validation)
-        notes = trainer.restore()
     else:
-        run = Run.new(config, Facts.of(whole, train))
-        trainer = Trainer(run, train, validation)  # an unknown network leaves no folder behind
-        run.write_config()
-        notes = []
-    summary = run.summary
-    if summary is None:
-        for line in (describe(config) + _position(trainer), *notes):
-            progress.say(line)
-        with Interrupts() as interrupts:
-            _train(trainer, progress, interrupts)
-            summary = _finish(trainer)
-    else:
-        progress.say(f"{run.folder} is finished already: nothing is left to train")
-    return Result(run, trainer.model.eval(), trainer.history, summary)
+        run = Run.new(config, Facts.of(whole, train, config.data), given)
+    return Trainer(run, train, validation, group)  # an unknown network leaves no folder behind
+
+
+def _compare(whole: Dataset, group: Group) -> None:
+    """Hold the training images of all processes against those of the first.
+
+    Raises:
+        RunError: there are others; in all processes, so that none waits for another.
+    """
+    if group.size == 1:
+        return
+    own = torch.frombuffer(bytearray.fromhex(whole.fingerprint), dtype=torch.uint8)
+    first, *others = group.gathered(own)
+    wrong = [rank for rank, found in enumerate(others, 1) if not torch.equal(found, first)]
+    if wrong:
+        prints = [bytes(found.tolist()).hex()[:12] for found in (first, others[wrong[0] - 1])]
+        raise RunError(
+            f"data = {whole.name}: process {', '.join(map(str, wrong))} of {group.size} has other "
+            f"data than process 0 (fingerprint {prints[1]}, that of process 0 is {prints[0]})"
+        )
+
+
+def _events(trainer: Trainer) -> Progress:
+    wanted = trainer.run.config.tensorboard and trainer.group.first
+    return Events(trainer.run, len(trainer.history)) if wanted else Progress()
+
+
+def _begun(folder: Path) -> bool:
+    return (folder / "config.json").exists()
+
+
+def _cleaned(folder: Path) -> Run:
+    run = Run.open(folder)
+    for place in (run.folder, run.last.parent):
+        remove_leftovers(place)
+    return run
 
 
 def _train(trainer: Trainer, progress: Progress, interrupts: Interrupts) -> None:
     try:
         trainer.fit(progress, interrupts)
     except Interrupted:
-        _draw(trainer)
-        folder = trainer.run.folder
+        if trainer.group.first:
+            draw(trainer)
         done = f"epoch {trainer.epoch + 1}, batch {trainer.batch} of {len(trainer.batches)}"
         raise Interrupted(
-            f"stopped in {done}, and saved; go on with: "
-            f"cenote train --out {shlex.quote(str(folder))} --resume"
+            f"stopped in {done}, and saved; {_advice(trainer.run.folder, trainer.group)}"
         ) from None
 
 
-def _finish(trainer: Trainer) -> dict[str, Any]:
-    """Look at the test set, once, with the final weights, and write the summary and the curves."""
-    run = trainer.run
-    measured = evaluate(trainer.model, run.data("test"), mean=run.facts.mean, std=run.facts.std)
-    seconds = sum(record["seconds"] for record in trainer.history)
-    best = trainer.best
-    summary = {
-        "test_accuracy": measured.accuracy,
-        "test_loss": measured.loss,
-        "test_errors": len(measured.wrong),
-        "test_images": len(measured.labels),
-        "train_images": len(trainer.train),
-        "validation_accuracy": trainer.history[-1]["validation_accuracy"],
-        "best_epoch": best and best["epoch"],
-        "parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "seconds": seconds,
-        "images_per_second": len(trainer.history) * len(trainer.train) / seconds,
-        "threads": torch.get_num_threads(),
-    }
-    _draw(trainer)
-    run.write_summary(summary)
-    return summary
-
-
-def _draw(trainer: Trainer) -> None:
-    if trainer.history:
-        from cenote.inspection.pictures import curves
-
-        path = trainer.run.folder / "curves.png"
-        replace_file(path, lambda temporary: curves(trainer.history, temporary))
+def _advice(folder: Path, group: Group) -> str:
+    """How to go on with the run in ``folder``."""
+    start = "cenote" if group.size == 1 else f"torchrun --nproc-per-node {group.size} -m cenote"
+    return f"go on with: {start} train --out {shlex.quote(str(folder))} --resume"
 
 
 def _position(trainer: Trainer) -> str:
@@ -166,19 +231,46 @@ def _position(trainer: Trainer) -> str:
     return f"; going on after epoch {trainer.epoch}, batch {trainer.batch}"
 
 
-def _given(what: str | Config | None, options: Mapping[str, Any]) -> dict[str, Any]:
+def _given(what: str | Config | Network | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that the caller named, from both ways of naming them."""
     given = dict(options)
     if isinstance(what, Config):
         given = {f.name: getattr(what, f.name) for f in fields(what)} | given
     elif what is not None:
-        given = {"network": what} | given
+        given = {"network": what if isinstance(what, str) else title_of(_network(what))} | given
     unknown = sorted(set(given) - set(option_names()))
     if unknown:
         raise TypeError(
             f"fit: no option {', '.join(unknown)}; there are {', '.join(option_names())}"
         )
     return given
+
+
+def _network(what: Any) -> Network:
+    if not isinstance(what, torch.nn.Module) and not callable(what):
+        raise TypeError(
+            f"fit: {what!r}: must be a network's name, a module, a function that makes one, or a "
+            f"Config, not {type(what).__name__}"
+        )
+    network: Network = what
+    return network
+
+
+def _objects(what: Any, data: Any, test: Any) -> Given:
+    """What was handed over as objects and not by name."""
+    network = None if what is None or isinstance(what, (str, Config)) else _network(what)
+    if data is None or isinstance(data, (str, Path)):
+        if test is not None:
+            raise TypeError("fit: test: only beside data that is no name; a name has its own")
+        return Given(network)
+    train = as_dataset(data, "data")
+    measured = None if test is None else as_dataset(test, "test", train.classes or None)
+    if measured is not None and measured.images.shape[1:] != train.images.shape[1:]:
+        raise ValueError(
+            f"fit: test: inputs of {tuple(measured.images.shape[1:])}, those of data are "
+            f"{tuple(train.images.shape[1:])}"
+        )
+    return Given(network, train, measured)
 
 
 def _stored(given: Mapping[str, Any]) -> Config:
@@ -189,7 +281,8 @@ def _stored(given: Mapping[str, Any]) -> Config:
         if name in FREE_ON_RESUME:
             continue
         new, old = getattr(asked, name), getattr(run.config, name)
-        if new != old:
+        # Left open, they were settled by the data when the run began.
+        if new != old and not (new is None and name in ("augment", "validation")):
             raise RunError(
                 f"{name} = {new}: the run in {run.folder} was started with {name} = {old}; "
                 f"leave the option out, or begin a new run in another folder"

@@ -1,13 +1,13 @@
 """From a picture of any size and mode to the class that a trained network sees in it.
 
-A picture of a digit becomes what MNIST's own were made of (LeCun, Cortes and Burges, "The MNIST
-database"): bright ink on black, its box scaled to 20 pixels with its proportions kept, its centre
-of mass in the middle of 28x28.
+It is read as a training reads a folder of pictures. Only for a network of MNIST's digits it becomes
+what those were made of (LeCun, Cortes and Burges, "The MNIST database"): bright ink on
+black, its box scaled to 20 pixels with its proportions kept, its centre of mass in the middle of
+28x28.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from cenote.data import DataError
+from cenote.data._pictures import Shape, guarded, read_picture
 from cenote.training.run import Facts, Run
 
 if TYPE_CHECKING:
@@ -62,9 +64,10 @@ class Predictor:
         Raises:
             ImageError: the file is no picture that can be read, or shows nothing.
         """
-        grey = read_image(Path(path))
         try:
-            pixels = fit_to(self.facts, grey)
+            pixels = self._pixels(Path(path))
+        except ImageError:
+            raise
         except ValueError as error:
             raise ImageError(f"{path}: {error}") from None
         mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.facts.mean, self.facts.std))
@@ -74,13 +77,41 @@ class Predictor:
         pairs = zip(indices.tolist(), values.tolist(), strict=True)
         return Answer(tuple((self.facts.classes[index], value) for index, value in pairs))
 
+    def _pixels(self, path: Path) -> torch.Tensor:
+        if self.facts.digits:
+            return fit_to(self.facts, read_image(path))
+        return _as_trained(path, *self.facts.shape)
+
 
 def fit_to(facts: Facts, grey: torch.Tensor) -> torch.Tensor:
-    """The grey picture (H, W) in [0, 1] as the network expects it, (C, H, W) in [0, 1]."""
+    """The grey picture (H, W) in [0, 1] as the network expects it, (C, H, W) in [0, 1].
+
+    A digit becomes one of MNIST's; what else there is keeps its values, and the largest part of
+    the size's proportions is scaled to it, as a folder of pictures does it for the training.
+    """
     channels, height, width = facts.shape
-    digits = facts.classes == tuple("0123456789") and (height, width) == (28, 28)
-    fitted = digit(grey) if digits else _scaled(_ink(grey), height, width)
+    fitted = digit(grey) if facts.digits else _fitted(grey, height, width)
     return fitted.expand(channels, -1, -1)
+
+
+def _fitted(grey: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    from PIL import Image, ImageOps
+
+    image = Image.fromarray((grey * 255).round().to(torch.uint8).numpy())
+    fitted = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.asarray(fitted).astype(np.float32) / 255)
+
+
+def _as_trained(path: Path, channels: int, height: int, width: int) -> torch.Tensor:
+    """The picture (C, H, W) in [0, 1], read by what reads a folder of pictures to train with."""
+    if not path.is_file():
+        raise ImageError(f"{path}: no such file")
+    try:
+        with guarded():
+            pixels = read_picture(path, Shape(3 if channels == 3 else 1, height, width))
+    except DataError as error:
+        raise ImageError(str(error)) from None
+    return (pixels.to(torch.float32) / 255).expand(channels, -1, -1)
 
 
 def read_image(path: Path) -> torch.Tensor:
@@ -89,12 +120,21 @@ def read_image(path: Path) -> torch.Tensor:
     Raises:
         ImageError: there is no such file, or it is no picture.
     """
+    image = _opened(path)
+    try:
+        return _grey(image)
+    except ValueError as error:
+        raise ImageError(f"{path}: a damaged picture ({error})") from None
+
+
+def _opened(path: Path) -> Image.Image:
+    """The picture in the file ``path``, decoded, upright."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
             image.load()
-            return _grey(ImageOps.exif_transpose(image))
+            return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except UnidentifiedImageError:
@@ -202,25 +242,3 @@ def _centred(small: torch.Tensor) -> torch.Tensor:
     result = torch.zeros(28, 28)
     result[offsets[0] : offsets[0] + height, offsets[1] : offsets[1] + width] = small
     return result
-
-
-def _scaled(ink: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """``ink`` scaled into ``height`` by ``width`` with its proportions kept, in the middle."""
-    scale = min(height / ink.shape[0], width / ink.shape[1])
-    small = _resized(ink, max(1, round(ink.shape[0] * scale)), max(1, round(ink.shape[1] * scale)))
-    top, left = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
-    result = torch.zeros(height, width)
-    result[top : top + small.shape[0], left : left + small.shape[1]] = small
-    return result
-
-
-def predictions(run: Run, paths: Sequence[Path], which: str = "last") -> list[Answer | ImageError]:
-    """What the run's network sees in each file, or why it sees nothing there."""
-    predictor = Predictor(run, which)
-    results: list[Answer | ImageError] = []
-    for path in paths:
-        try:
-            results.append(predictor(path))
-        except ImageError as error:
-            results.append(error)
-    return results

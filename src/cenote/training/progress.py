@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Progress", "Status", "open_progress"]
+__all__ = ["Progress", "Several", "Status", "open_progress"]
 
 INTERVAL = 0.1  # seconds between two looks at the running sums
 _LINE_INTERVAL = 10.0  # seconds between two plain lines inside an epoch
@@ -27,7 +27,8 @@ class Status:
     batch: int
     batches: int
     loss: float
-    accuracy: float
+    score: float
+    metric: str
     images_per_second: float
     left: float
 
@@ -46,6 +47,33 @@ class Progress:
 
     def close(self) -> None:
         """Called at the end, also after an error."""
+
+
+class Several(Progress):
+    """Tells all of ``others``."""
+
+    def __init__(self, *others: Progress) -> None:
+        self._others = others
+
+    def batch(self, status: Status) -> None:
+        """To each."""
+        for other in self._others:
+            other.batch(status)
+
+    def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
+        """To each."""
+        for other in self._others:
+            other.epoch(record, epochs)
+
+    def say(self, text: str) -> None:
+        """To each."""
+        for other in self._others:
+            other.say(text)
+
+    def close(self) -> None:
+        """To each."""
+        for other in self._others:
+            other.close()
 
 
 class Lines(Progress):
@@ -139,19 +167,24 @@ def clock(seconds: float) -> str:
 
 def _running(status: Status) -> str:
     return (
-        f"loss {status.loss:.4f}  {100 * status.accuracy:5.2f} %  "
+        f"loss {status.loss:.4f}  {_score(status.metric, status.score)}  "
         f"{status.images_per_second:,.0f} images/s  {clock(status.left)} left"
     )
 
 
 def _line(record: Mapping[str, Any], epochs: int) -> str:
+    metric = "accuracy" if "train_accuracy" in record else "mae"
     parts = [
         f"epoch {record['epoch']:{len(str(epochs))}}/{epochs}",
         f"loss {record['train_loss']:.4f}",
-        f"accuracy {100 * record['train_accuracy']:5.2f} %",
+        f"{metric} {_score(metric, record[f'train_{metric}'])}",
     ]
-    if record["validation_accuracy"] is not None:
-        parts.append(f"validation {100 * record['validation_accuracy']:5.2f} %")
+    if record[f"validation_{metric}"] is not None:
+        parts.append(f"validation {_score(metric, record[f'validation_{metric}'])}")
     parts.append(f"{record['images_per_second']:,.0f} images/s")
     parts.append(f"{record['seconds']:.1f} s")
     return "  ".join(parts)
+
+
+def _score(metric: str, value: float) -> str:
+    return f"{100 * value:5.2f} %" if metric == "accuracy" else f"{value:.4f}"

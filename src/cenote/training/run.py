@@ -3,26 +3,32 @@
 config.json      the options, the data set's facts, the versions; written once, at the start
 metrics.jsonl    a line an epoch: losses, accuracies, learning rate, seconds, images per second
 curves.png       the same as a picture
-summary.json     the result on the test set; written once, at the end
+summary.json     the result on the test set, of each class too; written once, at the end
+report.html      all of it on one page, with a look into the network
+tensorboard/     event files, where they were asked for
+run.lock         there while a process writes to the folder
 checkpoints/     last.safetensors, to go on from, and best.safetensors, best on validation
 """
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 import cenote
-from cenote import models
 from cenote.data import Dataset, load
+from cenote.data._find import holds_idx
 from cenote.training.checkpoint import Checkpoint, CheckpointError, load_model
 from cenote.training.config import Config
 from cenote.training.files import LEFTOVER, replace_json, replace_text
+from cenote.training.locking import LOCK
+from cenote.training.sources import Given, Network, digest_of, make_network
 
 __all__ = ["SPLIT_SEED", "Facts", "Run", "RunError", "claim"]
 
@@ -42,18 +48,35 @@ class Facts:
 
     name: str
     fingerprint: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
+    """Of one input: channels first."""
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    target: tuple[int, ...] = ()
+    """Of one label: () for a class, and for a single quantity."""
+    digits: bool = False
+    """Whether the images are MNIST's digits, or like them: pictures are then made so, too."""
+
+    def __post_init__(self) -> None:
+        # What a training does with a constant channel, everything that reads the facts does alike.
+        object.__setattr__(self, "std", tuple(value or 1.0 for value in self.std))
 
     @classmethod
-    def of(cls, whole: Dataset, train: Dataset) -> Facts:
-        """The facts of the data set ``whole``, of which ``train`` is what weights are fitted to."""
-        channels, height, width = whole.images.shape[1:]
+    def of(cls, whole: Dataset, train: Dataset, data: str = "") -> Facts:
+        """The facts of ``whole``, of which ``train`` is what weights are fitted to.
+
+        ``data`` is the name or the path that it was loaded by.
+        """
         mean, std = train.statistics()
-        shape = (channels, height, width)
-        return cls(whole.name, whole.fingerprint, shape, whole.classes, mean, std)
+        shape, target = tuple(whole.images.shape[1:]), tuple(whole.labels.shape[1:])
+        facts = cls(whole.name, whole.fingerprint, shape, whole.classes, mean, std, target)
+        return replace(facts, digits=_of_digits(facts, data))
+
+    @property
+    def outputs(self) -> int:
+        """How many classes, or else how many channels of quantities, a network has to give."""
+        return len(self.classes) or (self.target[0] if self.target else 1)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Facts:
@@ -70,12 +93,17 @@ class Run:
     config: Config
     facts: Facts
     versions: dict[str, str]
+    given: Given = field(default=Given(), repr=False, compare=False)
+    source: str | None = None
+    """The sha256 that the file of the network had when the run was started."""
 
     @classmethod
-    def new(cls, config: Config, facts: Facts) -> Run:
+    def new(cls, config: Config, facts: Facts, given: Given | None = None) -> Run:
         """A run that nothing is written of yet."""
         versions = {"cenote": cenote.__version__, "torch": torch.__version__}
-        return cls(config.folder, config, facts, versions)
+        given = given or Given()
+        source = None if given.network is not None else digest_of(config.network)
+        return cls(config.folder, config, facts, versions, given, source)
 
     def write_config(self) -> None:
         """Write ``config.json``, with which the folder becomes a run."""
@@ -84,6 +112,7 @@ class Run:
             **self.versions,
             "options": self.config.to_json(),
             "data": asdict(self.facts),
+            "network_sha256": self.source,
         }
         replace_json(self.folder / "config.json", stored)
 
@@ -102,10 +131,12 @@ class Run:
             stored = json.loads(path.read_text(encoding="utf-8"))
             facts = Facts.from_json(stored["data"])
             config = Config.from_json({**stored["options"], "out": folder})
+            if "digits" not in stored["data"]:  # written before it was noted
+                facts = replace(facts, digits=_of_digits(facts, config.data))
             versions = {name: stored[name] for name in ("cenote", "torch")}
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path}: not the configuration of a run ({error})") from None
-        return cls(folder, config, facts, versions)
+        return cls(folder, config, facts, versions, source=stored.get("network_sha256"))
 
     @property
     def last(self) -> Path:
@@ -151,14 +182,22 @@ class Run:
         """
         if split not in ("train", "validation", "test"):
             raise ValueError(f"split = {split!r}: must be one of train, validation, test")
-        config = self.config
-        part: Literal["train", "test"] = "test" if split == "test" else "train"
-        whole = load(config.data, part, data_dir=config.data_dir, download=config.download)
+        whole = self._whole(split)
         if split == "test":
             return whole
         self.check_data(whole)
-        train, validation = whole.split(self.config.validation, SPLIT_SEED)
+        train, validation = whole.split(self.config.settled(whole).validation or 0, SPLIT_SEED)
         return train if split == "train" else validation
+
+    def _whole(self, split: str) -> Dataset:
+        given, config = self.given, self.config
+        if given.train is not None:
+            found = given.test if split == "test" else given.train
+            if found is None:
+                raise RunError(f"{self.folder}: no test data were given")
+            return found
+        part: Literal["train", "test"] = "test" if split == "test" else "train"
+        return load(config.data, part, data_dir=config.data_dir, download=config.download)
 
     def check_data(self, whole: Dataset) -> None:
         """Hold the training images ``whole`` to those that the run was started with."""
@@ -169,22 +208,16 @@ class Run:
             )
 
     def network(self) -> torch.nn.Module:
-        """The run's network with fresh weights from the global seed.
+        """The run's network with fresh weights from the global seed, or those it was given with.
 
         Raises:
             ValueError: there is no network of that name, or it has not all of the options.
         """
-        channels, size, _ = self.facts.shape
-        name, chosen = self.config.network, self.config.network_options
-        fixed = {"classes": len(self.facts.classes), "channels": channels, "size": size}
-        try:
-            return models.get(name, **fixed, **chosen)
-        except TypeError as error:
-            refused = next((option for option in chosen if f"'{option}'" in str(error)), None)
-            if refused is None:
-                raise
-            message = f"{refused} = {chosen[refused]}: {name} has no such option"
-            raise ValueError(message) from None
+        channels, *sizes = self.facts.shape
+        size = sizes[0] if len(set(sizes)) == 1 else tuple(sizes)
+        fixed = {"classes": self.facts.outputs, "channels": channels, "size": size}
+        name = self.config.network
+        return make_network(name, self.given.network, fixed, self.config.network_options)
 
     def checkpoint(self, path: Path) -> Checkpoint:
         """The checkpoint in ``path``, once it is known to be of this run's network.
@@ -201,10 +234,26 @@ class Run:
     def identity(self) -> str:
         """The network and its options in one word, to tell checkpoints apart."""
         chosen = ", ".join(f"{k}={v}" for k, v in self.config.network_options.items())
-        return f"{self.config.network}({chosen})"
+        return f"{self.config.title}({chosen})"
 
-    def model(self, which: str = "last") -> torch.nn.Module:
+    def changed(self) -> str | None:
+        """What to say where the network's file is no longer the one that the run began with."""
+        if self.source is None or self.given.network is not None:
+            return None
+        now = digest_of(self.config.network)
+        if now in (None, self.source):
+            return None
+        return (
+            f"{self.config.network}: the file has changed since the run was started (sha256 "
+            f"{str(now)[:12]}, then {self.source[:12]}): the network may be another one"
+        )
+
+    def model(self, which: str = "last", *, network: Network | None = None) -> torch.nn.Module:
         """The trained network, ready to answer: with its ``"last"`` or its ``"best"`` weights.
+
+        Where weights were averaged, these are the averages. A run whose network was handed over
+        as an object needs one like it again as ``network``. A warning says if the file that makes
+        the network has changed since.
 
         Raises:
             CheckpointError: there is no such checkpoint, or it is not this run's.
@@ -214,10 +263,23 @@ class Run:
             raise ValueError(f"checkpoint = {which!r}: must be last or best")
         path = self.last if which == "last" else self.best
         checkpoint = self.checkpoint(path)
+        run = self if network is None else replace(self, given=Given(network))
+        if (changed := run.changed()) is not None:
+            warnings.warn(changed, stacklevel=2)
         with torch.random.fork_rng(devices=[]):
-            model = self.network()
-        load_model(model, checkpoint, path)
+            model = run.network()
+        load_model(model, checkpoint, path, "average" if checkpoint.part("average") else "model")
         return model.eval()
+
+
+def _of_digits(facts: Facts, data: str) -> bool:
+    """Whether ``data`` is MNIST, or IDX files like its own; pictures in folders are themselves."""
+    if facts.classes != tuple("0123456789") or facts.shape[1:] != (28, 28):
+        return False
+    path = Path(data)
+    # Of files that are gone nothing else is known: those of IDX were all that could be meant once.
+    gone = path.is_absolute() and not path.exists() and path.suffix != ".npz"
+    return data == "mnist" or gone or holds_idx(path)
 
 
 def claim(folder: Path) -> None:
@@ -233,5 +295,7 @@ def claim(folder: Path) -> None:
         )
     if folder.exists() and not folder.is_dir():
         raise RunError(f"out = {folder}: is a file, must be a folder")
-    if folder.is_dir() and any(path.suffix != LEFTOVER for path in folder.iterdir()):
+    if folder.is_dir() and any(
+        path.suffix != LEFTOVER and path.name != LOCK for path in folder.iterdir()
+    ):
         raise RunError(f"out = {folder}: is not empty and holds no run; choose another folder")

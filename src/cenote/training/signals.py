@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["Interrupted", "Interrupts"]
 
@@ -40,7 +40,15 @@ class Interrupts:
             Interrupted: Ctrl-C came since the last look.
         """
         if self.pending:
-            raise Interrupted
+            self.stop()
+
+    def stop(self) -> NoReturn:
+        """Stop here.
+
+        Raises:
+            Interrupted: always.
+        """
+        raise Interrupted
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         if self.pending:

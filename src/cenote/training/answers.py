@@ -1,0 +1,111 @@
+"""What a trained network sees in many pictures, and files that say so."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cenote.training.files import replace_json, replace_text
+from cenote.training.prediction import Answer, ImageError, Predictor
+from cenote.training.run import Run
+
+__all__ = ["check_target", "pictures", "predict", "rows", "write"]
+
+_FORMATS = (".csv", ".json")
+_MANY = 20  # pictures, from which on a bar shows how far it is
+
+
+def pictures(paths: Sequence[Path]) -> list[Path]:
+    """The files among ``paths``, and the pictures in those that are folders, at any depth.
+
+    In a folder, a picture is what has a picture's ending; files are taken as they are.
+
+    Raises:
+        ValueError: a folder holds no picture.
+    """
+    from PIL import Image
+
+    endings = set(Image.registered_extensions())
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in endings and p.is_file())
+        if not inside:
+            raise ValueError(f"{path}: a folder without pictures")
+        found += inside
+    return found
+
+
+def predict(run: Run, paths: Sequence[Path], which: str = "last") -> list[Answer | ImageError]:
+    """What the run's network sees in each file, or why it sees nothing there."""
+    predictor = Predictor(run, which)
+    results: list[Answer | ImageError] = []
+    with _bar(len(paths)) as bar:
+        for path in bar.track(paths, description="pictures"):
+            try:
+                results.append(predictor(path))
+            except ImageError as error:
+                results.append(error)
+    return results
+
+
+def _bar(count: int) -> Any:
+    """A bar on standard error where a person would see it, and only where there is much to do."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    hidden = count < _MANY or not sys.stderr.isatty()
+    return Progress(console=Console(stderr=True), transient=True, disable=hidden)
+
+
+def rows(paths: Sequence[Path], results: Sequence[Answer | ImageError]) -> list[dict[str, Any]]:
+    """The answers as JSON values: a file, and its most probable classes or the error."""
+    return [
+        {"file": str(path), "error": str(result)}
+        if isinstance(result, ImageError)
+        else {
+            "file": str(path),
+            "top": [{"class": name, "probability": value} for name, value in result.top],
+        }
+        for path, result in zip(paths, results, strict=True)
+    ]
+
+
+def check_target(out: Path | None) -> None:
+    """Refuse a file of answers whose ending says no format, before the work is done.
+
+    Raises:
+        ValueError: it ends in neither .csv nor .json.
+    """
+    if out is not None and out.suffix.lower() not in _FORMATS:
+        raise ValueError(f"out = {out}: must end in {' or '.join(_FORMATS)}")
+
+
+def write(out: Path, paths: Sequence[Path], results: Sequence[Answer | ImageError]) -> None:
+    """Write the answers to a .csv or .json file, whole or not at all.
+
+    The columns of CSV are file, class1 and probability1 of the most probable class, the same of
+    those that follow, and error.
+    """
+    check_target(out)
+    if out.suffix.lower() == ".json":
+        replace_json(out, rows(paths, results))
+        return
+    most = max((len(r.top) for r in results if isinstance(r, Answer)), default=1)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    names = [f"{n}{i}" for i in range(1, most + 1) for n in ("class", "probability")]
+    table.writerow(["file", *names, "error"])
+    for path, result in zip(paths, results, strict=True):
+        if isinstance(result, ImageError):
+            table.writerow([path, *[""] * len(names), result])
+            continue
+        cells = [cell for pair in result.top for cell in pair]
+        table.writerow([path, *cells, *[""] * (len(names) - len(cells)), ""])
+    replace_text(out, text.getvalue())

@@ -1,0 +1,135 @@
+"""What to train and on what, where it is no name: a file's function, a module, tensors."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from cenote import models
+from cenote.data import Dataset
+
+__all__ = ["Given", "Network", "as_dataset", "digest_of", "make_network", "title_of"]
+
+Network = nn.Module | Callable[..., nn.Module]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a caller handed over as objects: a run folder cannot make it again."""
+
+    network: Network | None = None
+    train: Dataset | None = None
+    test: Dataset | None = None
+
+
+def title_of(network: Network) -> str:
+    """What to call a module, or the function that makes one."""
+    if isinstance(network, nn.Module):
+        return type(network).__name__
+    name = getattr(network, "__qualname__", type(network).__name__)
+    return str(name).rpartition(".")[2].strip("<>")
+
+
+def as_dataset(data: Any, name: str, classes: Sequence[str] | None = None) -> Dataset:
+    """A data set as it is, or a pair of tensors or arrays as :meth:`cenote.data.Dataset.of` does.
+
+    Raises:
+        TypeError: ``data`` is neither a pair nor a data set.
+        DataError: the tensors are not what a data set holds.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise TypeError(
+            f"{name}: must be a name, a path, a Dataset or a pair of tensors, "
+            f"not {type(data).__name__}"
+        )
+    return Dataset.of(data[0], data[1], classes=classes, name=name)
+
+
+def make_network(
+    name: str, given: Network | None, fixed: Mapping[str, Any], chosen: Mapping[str, Any]
+) -> nn.Module:
+    """A fresh network: ``given``, or what ``name`` says, with those options that it takes.
+
+    Of ``fixed`` (classes, channels, size), which the data decide, it gets those that it has; of
+    ``chosen``, which a person decided, it must have all.
+
+    Raises:
+        ValueError: there is no such network, or it has not all of the ``chosen`` options.
+        TypeError: what was called gave no module.
+    """
+    if given is None and ":" not in name:
+        return _ours(name, fixed, chosen)
+    title = title_of(given) if given is not None else name
+    make = given if given is not None else _of_file(name)
+    if isinstance(make, nn.Module):
+        _must_take(title, {}, chosen)
+        return copy.deepcopy(make)
+    _must_take(title, _taken(make, chosen), chosen)
+    made = make(**_taken(make, fixed), **chosen)
+    if not isinstance(made, nn.Module):
+        raise TypeError(f"network = {title}: gave a {type(made).__name__}, not a torch.nn.Module")
+    return made
+
+
+def digest_of(name: str) -> str | None:
+    """The sha256 of the file in ``FILE.py:make_model``; None where ``name`` names no file."""
+    path = Path(name.rpartition(":")[0])
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _ours(name: str, fixed: Mapping[str, Any], chosen: Mapping[str, Any]) -> nn.Module:
+    options = {**fixed, **chosen}
+    while True:
+        try:
+            return models.get(name, **options)
+        except TypeError as error:
+            refused = next((option for option in options if f"'{option}'" in str(error)), None)
+            if refused is None:
+                raise
+            if refused in chosen:
+                message = f"{refused} = {chosen[refused]}: {name} has no such option"
+                raise ValueError(message) from None
+            del options[refused]
+
+
+def _must_take(title: str, taken: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
+    for option, value in chosen.items():
+        if option not in taken:
+            raise ValueError(f"{option} = {value}: {title} has no such option")
+
+
+def _taken(make: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``options`` that ``make`` can be called with."""
+    parameters = inspect.signature(make).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return dict(options)
+    names = {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+    return {option: value for option, value in options.items() if option in names}
+
+
+def _of_file(name: str) -> Any:
+    """What lies in a file or a module of Python under ``FILE.py:make_model``."""
+    from cenote.inspection.subject import _few, _module
+
+    where, _, attribute = name.rpartition(":")
+    module: Any = _module(where)
+    found = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            public = [n for n in vars(module) if not n.startswith("_")]
+            raise ValueError(
+                f"network = {name!r}: {where} has no {attribute}; it has {_few(public)}"
+            )
+        found = getattr(found, part)
+    if not callable(found):
+        raise ValueError(f"network = {name!r}: is a {type(found).__name__}, no module")
+    return found

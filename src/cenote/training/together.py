@@ -1,0 +1,179 @@
+"""Several processes that train one network: who they are, and what they tell each other.
+
+``torchrun`` starts them and says in the environment who is who. Without it there is one process,
+and nothing here costs anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+__all__ = ["ALONE", "ElsewhereError", "Group", "WorkerLostError", "joined", "restarted", "speaks"]
+
+T = TypeVar("T")
+
+
+class ElsewhereError(RuntimeError):
+    """The first process failed, and says why itself."""
+
+
+class WorkerLostError(RuntimeError):
+    """Another process of the training ended; the message says how to go on."""
+
+
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Group:
+    """``size`` processes, of which this is number ``rank``; number 0 writes and speaks."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = _CPU
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.rank == 0
+
+    def wrapped(self, model: nn.Module) -> nn.Module:
+        """``model`` such that gradients are averaged over the processes."""
+        if self.size == 1:
+            return model
+        where = [self.device] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(model, device_ids=where)
+
+    def part(self, count: int) -> slice:
+        """Which of ``count`` things are this process's: every one belongs to one process."""
+        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+
+    def total(self, *values: Tensor) -> tuple[Tensor, ...]:
+        """The sums over all processes; every process has to ask."""
+        if self.size == 1:
+            return values
+        sums = tuple(value.detach().clone().to(self.device) for value in values)
+        for value in sums:
+            dist.all_reduce(value)
+        return tuple(value.to(old.device) for value, old in zip(sums, values, strict=True))
+
+    def any(self, *questions: bool) -> tuple[bool, ...]:
+        """Whether some process answers yes, for each question; every process has to ask."""
+        if self.size == 1:
+            return questions
+        flags = torch.tensor(questions, dtype=torch.int32, device=self.device)
+        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        return tuple(bool(flag) for flag in flags.tolist())
+
+    def joined(self, part: Tensor) -> Tensor:
+        """The parts of all processes, in their order; they may be of different lengths."""
+        if self.size == 1:
+            return part
+        parts: list[Any] = [None] * self.size
+        dist.all_gather_object(parts, part.cpu())
+        return torch.cat(parts)
+
+    def gathered(self, value: Tensor) -> list[Tensor]:
+        """Every process's tensor, in their order."""
+        parts: list[Any] = [value]
+        if self.size > 1:
+            parts = [None] * self.size
+            dist.all_gather_object(parts, value.cpu())
+        return parts
+
+    def told(self, make: Callable[[], T]) -> T:
+        """What the first process makes of ``make``, in all processes.
+
+        Raises:
+            ElsewhereError: it failed there.
+        """
+        if self.size == 1:
+            return make()
+        message: list[Any] = [None, False]
+        try:
+            if self.first:
+                message = [make(), True]
+        finally:
+            dist.broadcast_object_list(message, src=0)
+        if not message[1]:
+            raise ElsewhereError("the first process failed")
+        value: T = message[0]
+        return value
+
+    @contextlib.contextmanager
+    def watched(self, advice: Callable[[], str]) -> Iterator[None]:
+        """Turn what the loss of another process does to this one into a message.
+
+        Raises:
+            WorkerLostError: a process is gone; the message ends with ``advice()``.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size == 1 or not _is_of_the_network(error):
+                raise
+            raise WorkerLostError(
+                f"process {self.rank} of {self.size}: another process of this training is gone; "
+                f"{advice()}"
+            ) from error
+
+
+ALONE = Group()
+
+
+def _is_of_the_network(error: RuntimeError) -> bool:
+    words = ("gloo", "nccl", "connection", "peer")
+    return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)
+
+
+def restarted() -> bool:
+    """Whether ``torchrun --max-restarts`` started this process anew after one was lost."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def speaks() -> bool:
+    """Whether this process is alone, or the first of those that ``torchrun`` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextlib.contextmanager
+def joined(device: str) -> Iterator[Group]:
+    """The processes that ``torchrun`` started, joined until the block ends; alone without it.
+
+    Raises:
+        ValueError: ``device`` is cuda, and there is no GPU for this process.
+    """
+    size, rank = (int(os.environ.get(n, d)) for n, d in (("WORLD_SIZE", "1"), ("RANK", "0")))
+    here = _device(device)
+    if size == 1:
+        yield Group(device=here)
+        return
+    if here.type == "cuda":
+        torch.cuda.set_device(here)
+    ours = not dist.is_initialized()
+    if ours:
+        dist.init_process_group("nccl" if here.type == "cuda" else "gloo")
+    try:
+        yield Group(rank, size, here)
+    finally:
+        if ours:
+            dist.destroy_process_group()
+
+
+def _device(name: str) -> torch.device:
+    if name == "cpu":
+        return torch.device("cpu")
+    local, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if local >= found:
+        raise ValueError(
+            f"device = cuda: process {local} on this machine has no GPU ({found} found)"
+        )
+    return torch.device("cuda", local)

@@ -1,0 +1,198 @@
+"""Several processes, started by torchrun: the same training, shared out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import cenote
+from cenote.training import Checkpoint, Run
+from cenote.training.together import ALONE, Group
+from training_helpers import QUICK, as_arguments, assert_same_bits, figures, weights, write_data
+
+PLAIN = {**QUICK, "progress": "plain"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def command(data, out, *more, processes=2, launcher=(), **options):
+    chosen = as_arguments({**PLAIN, **options})
+    return [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes),
+        "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", *launcher,
+        "-m", "cenote", "train", "lenet5", "--data", str(data), "--out", str(out), *chosen, *more,
+    ]  # fmt: skip
+
+
+def torchrun(*arguments, **options):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command(*arguments, **options), capture_output=True, text=True, timeout=300, check=False,
+        env=environment,
+    )  # fmt: skip
+
+
+def curve(history):
+    return [record[key] for record in history for key in ("train_loss", "validation_loss")]
+
+
+def test_parts_hold_everything_once():
+    for size in (1, 2, 3, 7):
+        for count in (0, 1, 2, 6, 32):
+            parts = [Group(rank, size).part(count) for rank in range(size)]
+            assert [i for p in parts for i in range(p.start, p.stop)] == list(range(count))
+            lengths = [p.stop - p.start for p in parts]
+            assert max(lengths) - min(lengths) <= 1
+
+
+def test_alone_nothing_is_asked_of_anybody():
+    value = torch.tensor(3.0)
+    assert ALONE.total(value)[0] is value
+    assert ALONE.any(True, False) == (True, False)
+    assert ALONE.joined(value) is value
+    assert ALONE.told(lambda: 5) == 5
+
+
+# The last batch of 3 has one image and two processes; augmentation draws the same for both.
+@pytest.mark.parametrize(
+    "options",
+    [{"batch_size": 53}, {"accumulate": 2, "ema": 0.9, "clip_norm": 1.0}],
+    ids=["a_process_without_an_image", "accumulated-averaged-clipped"],
+)
+def test_two_processes_have_the_loss_curve_of_one(data, tmp_path, options):
+    one = cenote.fit("lenet5", data=str(data), out=tmp_path / "one", **{**QUICK, **options})
+    done = torchrun(data, tmp_path / "two", **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("test accuracy") == done.stdout.count("epoch 3/3") == 1
+    two = Run.open(tmp_path / "two")
+    assert curve(two.history) == pytest.approx(curve(one.history), rel=2e-4)
+    assert two.summary["test_loss"] == pytest.approx(one.summary["test_loss"], rel=2e-4)
+    assert sum(map(sum, two.summary["test_confusion"])) == 60
+    assert two.summary["processes"] == 2
+    for name, tensor in Checkpoint.load(one.run.last).part("model").items():
+        found = Checkpoint.load(two.last).part("model")[name]
+        torch.testing.assert_close(found, tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_a_run_goes_on_with_another_number_of_processes(data, tmp_path, monkeypatch):
+    from cenote.training import Interrupted
+    from cenote.training.loop import Trainer
+
+    whole = cenote.fit("lenet5", data=str(data), out=tmp_path / "whole", **QUICK)
+    original, count = Trainer._step, 0
+
+    def stepping(self, *batch):
+        nonlocal count
+        count += 1
+        if count == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        original(self, *batch)
+
+    monkeypatch.setattr(Trainer, "_step", stepping)
+    with pytest.raises(Interrupted):
+        cenote.fit("lenet5", data=str(data), out=tmp_path / "run", **QUICK)
+    done = torchrun(data, tmp_path / "run", "--resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "note: saved with processes 1, now 2: the last bits may differ" in done.stdout
+    run = Run.open(tmp_path / "run")
+    assert curve(run.history) == pytest.approx(curve(whole.history), rel=2e-4)
+    assert run.history[0] == {**run.history[0], **figures(whole.run)[0]}
+
+
+def test_an_error_of_the_first_process_is_said_once(data, tmp_path):
+    out = tmp_path / "run"
+    cenote.fit("lenet5", data=str(data), out=out, **QUICK)
+    done = torchrun(data, out)
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert said == [
+        f"error: out = {out}: there is a run already; --resume (resume=True) goes on with it, "
+        f"or choose another folder"
+    ]
+
+
+APART = """
+import os, sys, torch, cenote
+generator = torch.Generator().manual_seed(int(os.environ["RANK"]) // 2)
+images = torch.randint(256, (60, 1, 28, 28), generator=generator, dtype=torch.uint8)
+try:
+    cenote.fit("lenet5", data=(images, torch.arange(60) % 10), out=sys.argv[1], progress="none")
+except cenote.training.RunError as error:
+    print(f"{os.environ['RANK']}: {error}", flush=True)
+"""
+
+
+def test_a_process_with_other_data_is_named_by_all(tmp_path):
+    (tmp_path / "apart.py").write_text(APART)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "3",
+         "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0",
+         str(tmp_path / "apart.py"), str(tmp_path / "run")],
+        capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    said = sorted(done.stdout.splitlines())
+    assert len(said) == 3, done.stdout + done.stderr
+    for rank, line in enumerate(said):
+        assert line.startswith(f"{rank}: data = data: process 2 of 3 has other data than process 0")
+    assert not (tmp_path / "run").exists()
+
+
+def killed(data, out, *launcher, **options):
+    """Start two processes and kill the second one after two epochs; returns the output of all."""
+    process = subprocess.Popen(
+        command(data, out, launcher=launcher, epochs=400, **options), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("epoch   3/"):
+            children = _children(process.pid)
+            assert len(children) == 2, "".join(lines)
+            os.kill(max(children), signal.SIGKILL)
+            break
+    rest, _ = process.communicate(timeout=300)
+    return process.returncode, "".join(lines) + rest
+
+
+def _children(pid):
+    from pathlib import Path
+
+    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_a_killed_worker_ends_the_run_and_nothing_is_lost(data, tmp_path):
+    out = tmp_path / "run"
+    started = time.monotonic()
+    code, output = killed(data, out)
+    assert code != 0
+    assert time.monotonic() - started < 200
+    state = Checkpoint.load(out / "checkpoints" / "last.safetensors").state
+    assert state["epoch"] >= 3
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines[:3]] == [1, 2, 3]
+    assert "SIGKILL" in output or "another process of this training is gone" in output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_an_elastic_start_goes_on_after_a_kill_to_the_same_bits(data, tmp_path):
+    options = {"batch_size": 160, "save_seconds": 1000.0, "validation": 40}
+    whole = torchrun(data, tmp_path / "whole", epochs=400, **options)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    code, output = killed(data, tmp_path / "run", "--max-restarts", "2", **options)
+    assert code == 0, output
+    assert "going on after epoch" in output
+    assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "run"))
