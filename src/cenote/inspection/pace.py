@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cenote.nn import AvgPool2d, MaxPool2d, Stages
+from cenote.nn import GlobalAvgPool2d
 
 __all__ = ["Pace", "measure_pace", "torchs_own"]
 
@@ -33,15 +32,26 @@ class Pace:
 
 
 def torchs_own(model: nn.Module) -> nn.Module:
-    """A copy with torch's layers alone: its pooling, and nothing carried out as one."""
+    """A copy with torch's layers alone, and nothing carried out as one.
+
+    Our layers that torch has too are torch's with another ``forward``: the copies take torch's.
+
+    Raises:
+        ValueError: a layer that torch does not have, or not with these options; the message names
+            it.
+    """
     twin = copy.deepcopy(model)
     for name, module in list(twin.named_modules()):
-        kind = {MaxPool2d: nn.MaxPool2d, AvgPool2d: nn.AvgPool2d}.get(type(module))
-        if kind is not None:
-            twin.set_submodule(name, kind(module.kernel_size, module.stride, module.padding))
-    for name, module in list(twin.named_modules()):
-        if type(module) is Stages:
-            twin.set_submodule(name, nn.Sequential(OrderedDict(module.named_children())))
+        if not type(module).__module__.startswith("cenote.nn"):
+            continue
+        if isinstance(module, GlobalAvgPool2d):
+            twin.set_submodule(name, nn.AdaptiveAvgPool2d(1))
+            continue
+        kind = next(k for k in type(module).__mro__ if k.__module__.startswith("torch.nn.modules"))
+        ours = getattr(module, "flip", False), getattr(module, "padding_mode", "zeros")
+        if kind is nn.Module or ours not in ((False, "zeros"), (False, "identity")):
+            raise ValueError(f"{name}: torch has no {module}")
+        module.__class__ = kind
     return twin
 
 
