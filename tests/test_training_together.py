@@ -18,6 +18,7 @@ from cenote.training.together import ALONE, Group
 from training_helpers import QUICK, as_arguments, assert_same_bits, figures, weights, write_data
 
 PLAIN = {**QUICK, "progress": "plain"}
+EPOCHS = 80  # of a run that is killed: some seconds, so that the kill comes well before the end
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +150,9 @@ def test_a_process_with_other_data_is_named_by_all(tmp_path):
 
 
 def killed(data, out, *launcher, **options):
-    """Start two processes and kill the second one after two epochs; returns the output of all."""
+    """Start two processes and kill the second one after three epochs; returns the output of all."""
     process = subprocess.Popen(
-        command(data, out, launcher=launcher, epochs=400, **options), text=True,
+        command(data, out, launcher=launcher, epochs=EPOCHS, **options), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
@@ -190,7 +191,7 @@ def test_a_killed_worker_ends_the_run_and_nothing_is_lost(data, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 def test_an_elastic_start_goes_on_after_a_kill_to_the_same_bits(data, tmp_path):
     options = {"batch_size": 160, "save_seconds": 1000.0, "validation": 40}
-    whole = torchrun(data, tmp_path / "whole", epochs=400, **options)
+    whole = torchrun(data, tmp_path / "whole", epochs=EPOCHS, **options)
     assert whole.returncode == 0, whole.stdout + whole.stderr
     code, output = killed(data, tmp_path / "run", "--max-restarts", "2", **options)
     assert code == 0, output
