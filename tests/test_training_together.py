@@ -159,11 +159,13 @@ def killed(data, out, *launcher, **options):
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if line.startswith("epoch   3/"):
+        if line.startswith(f"epoch  3/{EPOCHS}"):
             children = _children(process.pid)
             assert len(children) == 2, "".join(lines)
             os.kill(max(children), signal.SIGKILL)
             break
+    else:
+        pytest.fail("the third epoch was never said:\n" + "".join(lines))
     rest, _ = process.communicate(timeout=300)
     return process.returncode, "".join(lines) + rest
 
