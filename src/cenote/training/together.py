@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -160,12 +162,43 @@ def joined(device: str) -> Iterator[Group]:
         torch.cuda.set_device(here)
     ours = not dist.is_initialized()
     if ours:
-        dist.init_process_group("nccl" if here.type == "cuda" else "gloo")
+        store = _store_of_this_start(rank, size)
+        backend = "nccl" if here.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
         yield Group(rank, size, here)
     finally:
         if ours:
             dist.destroy_process_group()
+
+
+def _store_of_this_start(rank: int, size: int) -> dist.Store:
+    """Where the processes leave word for each other, without what those before a restart left.
+
+    torchrun has one store for all restarts, in which a process would look up where another one
+    listens and find where it did before it was killed. So they agree on a part of it that is new:
+    each asks under a number drawn for this start, and the first one answers with the part's name
+    until all have it.
+    """
+    store: dist.Store = next(iter(dist.rendezvous("env://")))[0]
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return store  # its first process made it at this start
+    own = uuid.uuid4().hex
+    if rank > 0:
+        store.set(f"cenote/asks/{rank}", own)
+        part = store.get(f"cenote/answers/{own}").decode()  # waits for it
+        store.set(f"cenote/{part}/has/{rank}", "")
+        return dist.PrefixStore(part, store)
+    waiting, until = set(range(1, size)), time.monotonic() + store.timeout.total_seconds()
+    while waiting:
+        for other in sorted(waiting):
+            if store.check([f"cenote/asks/{other}"]):
+                store.set(f"cenote/answers/{store.get(f'cenote/asks/{other}').decode()}", own)
+        waiting = {other for other in waiting if not store.check([f"cenote/{own}/has/{other}"])}
+        if waiting and time.monotonic() > until:
+            raise WorkerLostError(f"process {min(waiting)} of {size} has not come")
+        time.sleep(0.02 if waiting else 0)
+    return dist.PrefixStore(own, store)
 
 
 def _device(name: str) -> torch.device:
