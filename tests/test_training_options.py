@@ -119,6 +119,39 @@ def test_bf16_computes_in_bf16_and_keeps_f32(data, tmp_path, monkeypatch):
     assert result.accuracy > 0.5
 
 
+def test_channels_last_moves_the_maps_and_not_the_numbers(data, tmp_path, monkeypatch):
+    seen = []
+    original = Trainer._step
+
+    def watching(self, *batch):
+        def note(module, inputs, output):
+            seen.append(output.stride())
+
+        handle = self.model.features.conv2.register_forward_hook(note)
+        original(self, *batch)
+        handle.remove()
+
+    monkeypatch.setattr(Trainer, "_step", watching)
+    plain = fit(data, tmp_path / "plain", epochs=1)
+    assert all(stride[1] != 1 for stride in seen)
+    seen.clear()
+    last = fit(data, tmp_path / "last", epochs=1, channels_last=True)
+    assert all(stride[1] == 1 for stride in seen)
+    ours, theirs = model_weights(last.run), model_weights(plain.run)
+    assert all(torch.allclose(ours[n], theirs[n], rtol=1e-3, atol=1e-4) for n in theirs)
+    assert last.run.model().features.conv2.weight.is_contiguous()
+
+
+def test_channels_last_is_for_images(tmp_path):
+    inputs, labels = torch.randn(60, 1, 40), torch.arange(60) % 3
+    with pytest.raises(ValueError, match=r"channels_last = True: is for images .* have 1x40"):
+        cenote.fit(
+            torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(40, 3)),
+            data=(inputs, labels), out=tmp_path / "run", channels_last=True, progress="none",
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
 def test_patience_stops_and_a_resumed_run_stays_stopped(data, tmp_path, monkeypatch):
     # A rate that does nothing: no epoch is better than the first.
     options = {"epochs": 9, "learning_rate": 1e-12, "patience": 2}
@@ -140,9 +173,9 @@ def test_patience_needs_something_to_be_measured_on():
     [
         {"ema": 0.9, "clip_norm": 0.5, "precision": "bf16"},
         {"accumulate": 2, "ema": 0.9, "save_seconds": 0.0},
-        {"accumulate": 3, "optimizer": "sgd", "prefetch": 2},
+        {"accumulate": 3, "optimizer": "sgd", "prefetch": 2, "channels_last": True},
     ],
-    ids=["ema-clip-bf16", "accumulate-ema", "accumulate-sgd-prefetch"],
+    ids=["ema-clip-bf16", "accumulate-ema", "accumulate-sgd-prefetch-channels_last"],
 )
 @pytest.mark.parametrize("step", [3, 7, 11])
 def test_new_options_go_on_to_the_same_bits(data, tmp_path, monkeypatch, options, step):

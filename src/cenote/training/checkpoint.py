@@ -120,10 +120,14 @@ def load_optimizer(
 ) -> None:
     """Put what :func:`optimizer_tensors` gave back into ``optimizer``."""
     index = {name: position for position, name in enumerate(names)}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in checkpoint.part("optimizer").items():
         key, parameter = name.split("/", 1)
-        state.setdefault(index[parameter], {})[key] = tensor
+        at = index[parameter]
+        if tensor.shape == parameters[at].shape:  # the file does not say which order memory had
+            tensor = torch.empty_like(parameters[at], dtype=tensor.dtype).copy_(tensor)
+        state.setdefault(at, {})[key] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

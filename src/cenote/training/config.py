@@ -84,6 +84,9 @@ class Config:
     precision: str = _option(
         "f32", "f32, or bf16 where that is safe (autocast); weights stay f32.", names=PRECISIONS
     )
+    channels_last: bool = _option(
+        False, "Keep the maps of images with their channels last in memory; often faster."
+    )
     accumulate: int = _option(
         1, "Batches whose gradients are put together into one step of the optimizer.", low=1
     )

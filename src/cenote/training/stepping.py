@@ -32,6 +32,8 @@ class Stepper:
         self.objective = Objective.of(train, config.loss, config.label_smoothing)
         torch.manual_seed(config.seed)
         self.model = run.network().to(group.device)
+        if config.channels_last:
+            self.model = _channels_last(self.model, tuple(train.images.shape))
         self.average = None if config.ema is None else averaged(self.model, config.ema)
         self.forward = group.wrapped(self.model)
         self.names = [name for name, _ in self.model.named_parameters()]
@@ -174,3 +176,15 @@ class Stepper:
             f"epoch {self.epoch + 1}, by batch {self.batch}: {what} is no longer finite; "
             f"a learning rate below {self.peak:g} may help (last good checkpoint: {kept})"
         )
+
+
+def _channels_last(model: torch.nn.Module, shape: tuple[int, ...]) -> torch.nn.Module:
+    """``model`` with weights that make its convolutions write their maps channels last.
+
+    Raises:
+        ValueError: the inputs are no images.
+    """
+    if len(shape) != 4:
+        sizes = "x".join(map(str, shape[1:]))
+        raise ValueError(f"channels_last = True: is for images (C, H, W), the data have {sizes}")
+    return model.to(memory_format=torch.channels_last)
