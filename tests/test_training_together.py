@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 import torch
+import torch.distributed as dist
 
 import cenote
-from cenote.training import Checkpoint, Run
+from cenote.training import Checkpoint, Run, together
 from cenote.training.together import ALONE, Group
 from training_helpers import QUICK, as_arguments, assert_same_bits, figures, weights, write_data
 
@@ -62,6 +64,38 @@ def test_alone_nothing_is_asked_of_anybody():
     assert ALONE.any(True, False) == (True, False)
     assert ALONE.joined(value) is value
     assert ALONE.told(lambda: 5) == 5
+
+
+def meet(port, monkeypatch, first_comes_last):
+    """Two processes, as threads, find their part of a store; both then leave and look for word."""
+    found = {}
+
+    def come(rank):
+        own.store = dist.TCPStore("127.0.0.1", port, is_master=False)
+        found[rank] = together._store_of_this_start(rank, 2)
+
+    own = threading.local()
+    monkeypatch.setattr(dist, "rendezvous", lambda _: iter([(own.store, 0, 2)]))
+    threads = [threading.Thread(target=come, args=(rank,)) for rank in (0, 1)]
+    for thread in reversed(threads) if first_comes_last else threads:
+        thread.start()
+        time.sleep(0.2)  # enough for the other order; either has to do
+    for thread in threads:
+        thread.join(20)
+    assert set(found) == {0, 1}
+    seen = [found[1].check(["process 0 listens"]), found[0].check(["process 1 listens"])]
+    for rank, store in found.items():
+        store.set(f"process {rank} listens", f"at start {port}")
+    assert found[1].get("process 0 listens") == found[0].get("process 0 listens")
+    assert found[0].check(["process 1 listens"])
+    return seen
+
+
+def test_after_a_restart_nothing_of_the_start_before_is_found(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    server = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    for first_comes_last in (False, True, True, False):
+        assert meet(server.port, monkeypatch, first_comes_last) == [False, False]
 
 
 # The last batch of 3 has one image and two processes; augmentation draws the same for both.
