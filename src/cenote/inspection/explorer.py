@@ -15,7 +15,7 @@ import torch
 
 from cenote.inspection.record import Record
 from cenote.inspection.sprites import batch_dims, grey_uri, maps_of
-from cenote.inspection.style import THEMES, data_uri, png
+from cenote.inspection.style import THEMES, data_uri, png, templates
 from cenote.training.files import replace_text
 
 __all__ = ["explorer_html", "maps_of", "picture_of", "write_explorer"]
@@ -57,15 +57,7 @@ def explorer_html(
         ValueError: ``image`` is neither an image nor of the input's shape, ``effective`` names no
             operator or is not two-dimensional.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cenote.inspection", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     # tojson writes <, > and & as escapes: a module called </script> stays text. A browser's JSON
     # knows no NaN, so one is an error here and not there.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}

@@ -15,6 +15,7 @@ from cenote.inspection.advice import advise
 from cenote.inspection.explorer import explorer_html, picture_of
 from cenote.inspection.record import Record
 from cenote.inspection.sprites import maps_of
+from cenote.inspection.style import templates
 from cenote.inspection.subject import Subject, read_picture
 from cenote.inspection.tracing.build import inspect
 
@@ -47,16 +48,11 @@ class Viewer:
 
     def page(self) -> str:
         """The page, with the place where input is made."""
-        import jinja2
-
         record = inspect(self.subject.model, *self.subject.inputs, maps=True)
         page = explorer_html(
             record, image=self.subject.image, advice=advise(record), title=self.subject.title
         )
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("cenote.inspection", "templates"), autoescape=True
-        )
-        live = environment.get_template("live.html").render()
+        live = templates().get_template("live.html").render()
         return page.replace(_BEFORE, f"{live}\n{_BEFORE}", 1)
 
     def look(self, content: bytes) -> dict[str, Any]:

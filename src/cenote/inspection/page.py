@@ -16,7 +16,7 @@ from cenote.data import Dataset
 from cenote.inspection import pictures, tiles
 from cenote.inspection.layers import Layer
 from cenote.inspection.pace import Pace
-from cenote.inspection.style import THEMES, data_uri
+from cenote.inspection.style import THEMES, data_uri, templates
 from cenote.training import Evaluation, Run
 from cenote.training.files import replace_text
 
@@ -99,15 +99,7 @@ class Story:
 
 def write_page(story: Story, path: Path) -> None:
     """Write the page to ``path``, whole or not at all; it needs no other file and no network."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cenote.inspection", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.filters["thousands"] = lambda value: f"{value:,.0f}"
     template = environment.get_template("demo.html")
     replace_text(path, template.render(_context(story)))

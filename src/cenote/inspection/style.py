@@ -11,14 +11,16 @@ import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import jinja2
     from matplotlib.colors import LinearSegmentedColormap
 
-__all__ = ["DARK", "LIGHT", "THEMES", "Theme", "data_uri", "png", "themed"]
+__all__ = ["DARK", "LIGHT", "THEMES", "Theme", "data_uri", "png", "templates", "themed"]
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,19 @@ def png(pixels: np.ndarray) -> bytes:
 def data_uri(content: bytes) -> str:
     """A PNG file's content as an address that holds it."""
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def templates(*folders: Path) -> jinja2.Environment:
+    """What makes pages of the templates in ``folders`` and of those that all pages share."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, Path(__file__).parent / "templates"]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

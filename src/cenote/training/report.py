@@ -29,15 +29,9 @@ def write_report(
     summary: Mapping[str, Any],
 ) -> Path:
     """Write ``report.html`` into the run's folder, whole or not at all; it needs no other file."""
-    import jinja2
+    from cenote.inspection.style import templates
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent / "templates")
     environment.filters["share"] = lambda v: "" if v is None else f"{100 * v:.2f} %"
     environment.filters["number"] = _number
     text = environment.get_template("report.html").render(
