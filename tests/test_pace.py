@@ -36,7 +36,7 @@ def test_torchs_own_layers_make_the_same_numbers(make):
     "layer", [cenote.nn.MinPool2d(2), cenote.nn.Conv2d(1, 1, 3, flip=True)], ids=["min", "flip"]
 )
 def test_what_torch_does_not_have_is_named(layer):
-    with pytest.raises(ValueError, match="^1: torch has no "):
+    with pytest.raises(ValueError, match=r"^1: torch has no "):
         torchs_own(nn.Sequential(nn.Identity(), layer))
 
 

@@ -75,7 +75,7 @@ def meet(port, monkeypatch, first_comes_last):
         found[rank] = together._store_of_this_start(rank, 2)
 
     own = threading.local()
-    monkeypatch.setattr(dist, "rendezvous", lambda _: iter([(own.store, 0, 2)]))
+    monkeypatch.setattr(together, "rendezvous", lambda _: iter([(own.store, 0, 2)]))
     threads = [threading.Thread(target=come, args=(rank,)) for rank in (0, 1)]
     for thread in reversed(threads) if first_comes_last else threads:
         thread.start()

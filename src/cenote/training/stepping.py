@@ -187,4 +187,6 @@ def _channels_last(model: torch.nn.Module, shape: tuple[int, ...]) -> torch.nn.M
     if len(shape) != 4:
         sizes = "x".join(map(str, shape[1:]))
         raise ValueError(f"channels_last = True: is for images (C, H, W), the data have {sizes}")
-    return model.to(memory_format=torch.channels_last)
+    moving: Any = model
+    moved: torch.nn.Module = moving.to(memory_format=torch.channels_last)
+    return moved

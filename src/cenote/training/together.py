@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 __all__ = ["ALONE", "ElsewhereError", "Group", "WorkerLostError", "joined", "restarted", "speaks"]
 
@@ -172,7 +174,7 @@ def joined(device: str) -> Iterator[Group]:
             dist.destroy_process_group()
 
 
-def _store_of_this_start(rank: int, size: int) -> dist.Store:
+def _store_of_this_start(rank: int, size: int) -> Any:
     """Where the processes leave word for each other, without what those before a restart left.
 
     torchrun has one store for all restarts, in which a process would look up where another one
@@ -180,7 +182,7 @@ def _store_of_this_start(rank: int, size: int) -> dist.Store:
     each asks under a number drawn for this start, and the first one answers with the part's name
     until all have it.
     """
-    store: dist.Store = next(iter(dist.rendezvous("env://")))[0]
+    store: Any = next(iter(rendezvous("env://")))[0]
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return store  # its first process made it at this start
     own = uuid.uuid4().hex
@@ -188,7 +190,7 @@ def _store_of_this_start(rank: int, size: int) -> dist.Store:
         store.set(f"cenote/asks/{rank}", own)
         part = store.get(f"cenote/answers/{own}").decode()  # waits for it
         store.set(f"cenote/{part}/has/{rank}", "")
-        return dist.PrefixStore(part, store)
+        return PrefixStore(part, store)
     waiting, until = set(range(1, size)), time.monotonic() + store.timeout.total_seconds()
     while waiting:
         for other in sorted(waiting):
@@ -198,7 +200,7 @@ def _store_of_this_start(rank: int, size: int) -> dist.Store:
         if waiting and time.monotonic() > until:
             raise WorkerLostError(f"process {min(waiting)} of {size} has not come")
         time.sleep(0.02 if waiting else 0)
-    return dist.PrefixStore(own, store)
+    return PrefixStore(own, store)
 
 
 def _device(name: str) -> torch.device:
