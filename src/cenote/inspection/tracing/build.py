@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten_with_path, tree_map
 
 from cenote.inspection.record import Failure, Input, Module, Operator, Record
+from cenote.inspection.tracing.callers import Callers
 from cenote.inspection.tracing.calls import Call, Trace
 from cenote.inspection.tracing.fields import Fields
 from cenote.inspection.tracing.given import Given
@@ -194,7 +195,7 @@ def _record(
     training: bool, hint: str | None,
 ) -> Record:  # fmt: skip
     model_parameters = {name: p.numel() for name, p in model.named_parameters()}
-    seen = _seen(model, watcher, trace)
+    seen = _seen(model, watcher.callers, trace)
     operators: Sequence[Operator] = Deferred(
         lambda: _operators(model_parameters, trace, given, backward)
     )
@@ -205,7 +206,7 @@ def _record(
         error = Failure(trace.failed, type(module).__name__, said, hint)
     outputs = tuple(dict.fromkeys(trace.makers[v] for v in trace.outputs if v in trace.makers))
     return Record(
-        type(model).__name__, given, operators, _modules(model, watcher), outputs,
+        type(model).__name__, given, operators, _modules(model, watcher.callers), outputs,
         sum(model_parameters.values()), training, trace.seconds, error,
         Deferred(lambda: _notes(seen, operators)), _taps_of(trace, given),
     )  # fmt: skip
@@ -245,17 +246,17 @@ class Shapes(Given):
         return Sight(tuple(getattr(argument, "shape", ())))
 
 
-def _modules(model: nn.Module, watcher: Watcher) -> tuple[Module, ...]:
+def _modules(model: nn.Module, callers: Callers) -> tuple[Module, ...]:
     found = []
     for name, module in model.named_modules():
-        if name in watcher.called:
-            kind = watcher.kinds.get(name, type(module).__name__)
+        if name in callers.called:
+            kind = callers.kinds.get(name, type(module).__name__)
             parameters = sum(p.numel() for p in module.parameters())
-            found.append(Module(name, kind, parameters, watcher.called[name]))
+            found.append(Module(name, kind, parameters, callers.called[name]))
     return tuple(found)
 
 
-def _seen(model: nn.Module, watcher: Watcher, trace: Trace) -> list[str]:
+def _seen(model: nn.Module, callers: Callers, trace: Trace) -> list[str]:
     """What the reader should know of how the pass went."""
     notes = []
     weights = {name for call in trace.calls for name in call.parameters}
@@ -264,11 +265,11 @@ def _seen(model: nn.Module, watcher: Watcher, trace: Trace) -> list[str]:
     holders = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
     unseen = {
         name for name, module in model.named_modules()
-        if name not in watcher.called and not isinstance(module, holders)
+        if name not in callers.called and not isinstance(module, holders)
         and not any(used.startswith(f"{name}.") for used in weights)
     }  # fmt: skip
     outermost = sorted(n for n in unseen if n.rpartition(".")[0] not in unseen)
-    if outermost and trace.error is None and not watcher.kinds:
+    if outermost and trace.error is None and not callers.kinds:
         shown = ", ".join(outermost[:5]) + (", ..." if len(outermost) > 5 else "")
         notes.append(f"never called: {shown}")
     if any(call.base == "aten::_local_scalar_dense" for call in trace.calls):

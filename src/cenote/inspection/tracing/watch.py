@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -13,11 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as global_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from cenote.inspection.tracing.callers import Callers
 from cenote.inspection.tracing.calls import Call, Constant, Place, Ref, Trace, leaves, replaced
 from cenote.inspection.tracing.exported import runner_of
 
@@ -50,13 +49,7 @@ class Watcher(TorchDispatchMode):
         self.maps = maps
         # Elsewhere than on the CPU an operator returns before it is done.
         self.waits = any(p.device.type not in ("cpu", "meta") for p in model.parameters())
-        self.stack: list[tuple[str, int]] = []
-        self.raised: tuple[BaseException, str] | None = None
-        self._thread = threading.get_ident()  # hooks on all modules are called by all threads
-        self._names = {id(module): name for name, module in model.named_modules()}
-        self.called: dict[str, int] = {}
-        self.kinds: dict[str, str] = {}
-        """Classes of modules that are known by hearsay alone."""
+        self.callers = Callers(model)
         self._values: Any = WeakTensorKeyDictionary()
         self._count = 0
         self._living: dict[int, list[tuple[int | None, Any, Place]]] = {}
@@ -70,34 +63,6 @@ class Watcher(TorchDispatchMode):
     def _should_skip_dynamo(cls) -> bool:
         """Nothing is compiled meanwhile: torch need not import its compiler to say so."""
         return False
-
-    # Modules: hooks on all of them, which leave the model as it is.
-
-    def enter(self, module: nn.Module, _: Any) -> None:
-        """Note that ``module`` begins."""
-        name = self._names.get(id(module)) if threading.get_ident() == self._thread else None
-        if name is not None:
-            number = self.called.get(name, 0)
-            self.called[name] = number + 1
-            self.stack.append((name, number))
-
-    def leave(self, module: nn.Module, _: Any, __: Any = None) -> None:
-        """Note that ``module`` is done."""
-        if threading.get_ident() != self._thread:
-            return
-        error = sys.exc_info()[1]
-        if error is not None and (self.raised is None or self.raised[0] is not error):
-            self.raised = (error, self._names.get(id(module), ""))  # the innermost leaves first
-        if id(module) in self._names and self.stack:
-            self.stack.pop()
-
-    def told(self, name: str, kind: str) -> None:
-        """Note where an exported network's next operators came from."""
-        self.kinds[name] = kind
-        if not self.stack or self.stack[-1][0] != name:
-            number = self.called.get(name, 0)
-            self.called[name] = number + 1
-            self.stack = [(name, number)]
 
     # Values.
 
@@ -186,7 +151,7 @@ class Watcher(TorchDispatchMode):
         index = len(self.trace.calls)
         overwritten = _overwritten(func, args, kwargs)
         fresh = [t for t in made if not any(t is o for o in overwritten)]
-        name, number = self.stack[-1] if self.stack else ("", 0)
+        name, number = self.callers.innermost
         call = Call(
             func, held[0], held[1], name, number, [], [],
             [tuple(t.shape) for t in given], [tuple(t.shape) for t in made],
@@ -312,19 +277,6 @@ def _overwritten(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> li
 
 
 @contextlib.contextmanager
-def _hooked(watcher: Watcher) -> Iterator[None]:
-    handles = [
-        global_hooks.register_module_forward_pre_hook(watcher.enter),
-        global_hooks.register_module_forward_hook(watcher.leave, always_call=True),
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextlib.contextmanager
 def _as_it_was(model: nn.Module, training: bool) -> Iterator[None]:
     """Put the network into a mode, and everything that a pass may change back afterwards."""
     flags = {module: module.training for module in model.modules()}
@@ -362,20 +314,19 @@ def watched_pass(
     with contextlib.ExitStack() as around:
         around.enter_context(_as_it_was(model, training))
         around.enter_context(torch.set_grad_enabled(backward))
-        around.enter_context(_hooked(watcher))
+        around.enter_context(watcher.callers.hooked())
         around.enter_context(saving)
-        if (
-            "torch._dynamo" in sys.modules
-        ):  # only then is anything compiled, and importing it is slow
+        if "torch._dynamo" in sys.modules:  # only then is anything compiled; importing it is slow
             around.enter_context(torch.compiler.set_stance("force_eager"))
         around.enter_context(watcher)
         start = time.perf_counter()
         try:
-            result = runner_of(model, watcher.told)(*held[0], **held[1])
+            result = runner_of(model, watcher.callers.told)(*held[0], **held[1])
         except Exception as error:
             watcher.trace.error = error
-            if watcher.raised is not None and watcher.raised[0] is error:
-                watcher.trace.failed = watcher.raised[1]
+            raised = watcher.callers.raised
+            if raised is not None and raised[0] is error:
+                watcher.trace.failed = raised[1]
             result = None
         watcher.trace.seconds = time.perf_counter() - start
     for leaf in tree_leaves(result):
