@@ -345,7 +345,7 @@ def test_warnings_of_the_process_are_as_before(tmp_path):
 REFUSED = [
     ({"size": 0}, "size = 0: must be at least 1"),
     ({"size": 8, "resize": 7}, "resize = 7: must be at least size = 8"),
-    ({"resize": 7}, "resize = 7: must be at least size = None"),
+    ({"resize": 7}, r"resize = 7: give the size to cut out of it, too \(size=, --size\)"),
     ({"channels": 2}, "channels = 2: must be 1, 3 or None"),
     ({"bad": "ignore"}, "bad = 'ignore': must be one of skip, refuse"),
 ]

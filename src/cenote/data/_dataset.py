@@ -111,6 +111,8 @@ class Dataset:
         Raises:
             ValueError: ``validation`` is negative or leaves no image to train on.
         """
+        if not len(self):
+            raise ValueError(f"split: {self.name} holds no images, nothing to train on")
         count = validation
         if isinstance(validation, float):
             count = round(validation * len(self)) if 0 <= validation < 1 else -1

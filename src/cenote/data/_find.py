@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -18,7 +18,7 @@ from cenote.data._idx import read_with_sum
 from cenote.data._sequences import mnist1d
 from cenote.data._traffic import traffic
 
-__all__ = ["load", "names", "parts"]
+__all__ = ["holds_pictures", "load", "names", "only_pictures", "parts"]
 
 Split = Literal["train", "validation", "test"]
 
@@ -55,15 +55,19 @@ def load(
     largest part of its proportions is. ``channels`` is 1 or 3, by default 1 if all are grey. Files
     that are no good pictures are named and left out, or refused, as ``bad`` says. What has no test
     part of its own keeps a tenth of its images for it, equal images on one side. Some folders and
-    .npz files have a ``"validation"`` part, too: :func:`parts` says so.
+    .npz files have a ``"validation"`` part, too: :func:`parts` says so. Other data are taken as
+    they are: there, these four are refused.
 
     Raises:
         DataError: nothing found, or what was found is damaged, swapped or another data set's.
-        ValueError: ``split`` is not one of the parts, or an argument is out of bounds.
+        ValueError: ``split`` is not one of the parts, or an argument is out of bounds, or one for
+            pictures where there are none.
     """
     there = parts(name_or_path)
     if split not in there:
         raise ValueError(f"split = {split!r}: must be one of {', '.join(there)}")
+    if not holds_pictures(name_or_path):
+        only_pictures(name_or_path, size=size, resize=resize, channels=channels, bad=bad)
     name = name_or_path if isinstance(name_or_path, str) else ""
     if name in MADE:
         return MADE[name](split)
@@ -118,6 +122,32 @@ def parts(name_or_path: str | Path) -> tuple[str, ...]:
     elif _holds_folders(path) and not holds_idx(path):
         own = tuple(folder_parts(path))
     return ("train", *(["validation"] if "validation" in own else []), "test")
+
+
+def holds_pictures(name_or_path: str | Path) -> bool:
+    """Whether :func:`load` finds a folder of pictures there, with a sub-folder for each class.
+
+    Raises:
+        DataError: there is no such data set.
+    """
+    if isinstance(name_or_path, str) and name_or_path in names():
+        return False
+    path = _existing(name_or_path)
+    return _holds_folders(path) and not holds_idx(path) and cifar_of(path) is None
+
+
+def only_pictures(name_or_path: str | Path, *, bad: str = "skip", **options: Any) -> None:
+    """Refuse options for folders of pictures, for data that are something else.
+
+    Raises:
+        ValueError: one of them is given; the message names it.
+    """
+    for option, value in {**options, "bad": None if bad == "skip" else bad}.items():
+        if value is not None:
+            raise ValueError(
+                f"{option} = {value}: is for a folder of pictures alone, and data = "
+                f"{name_or_path} is none"
+            )
 
 
 def _part(split: str, own: tuple[str, ...], read: Callable[[str | None], Dataset]) -> Dataset:

@@ -28,7 +28,7 @@ _PARTS = {
     "validation": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-_FORMAT = 1  # of the cache; another number makes old ones be written anew
+_FORMAT = 2  # of the cache; another number makes old ones be written anew
 _NAMED = 20  # bad files that a message lists
 
 S = TypeVar("S")
@@ -111,7 +111,9 @@ def _check(
     height, width = _pair(size) or (1, 1)
     if height < 1 or width < 1:
         raise ValueError(f"size = {size}: must be at least 1")
-    if resize is not None and (size is None or resize < max(height, width)):
+    if resize is not None and size is None:
+        raise ValueError(f"resize = {resize}: give the size to cut out of it, too (size=, --size)")
+    if resize is not None and resize < max(height, width):
         raise ValueError(f"resize = {resize}: must be at least size = {size}")
     if channels not in (None, 1, 3):
         raise ValueError(f"channels = {channels}: must be 1, 3 or None")
@@ -204,7 +206,7 @@ def _shape(
     if size is None and len(sizes) > 1:
         raise DataError(
             f"{root}: the pictures are of {len(sizes)} sizes, from {_times(min(sizes))} to "
-            f"{_times(max(sizes))}: give the size to bring them to (size=)"
+            f"{_times(max(sizes))}: give the size to bring them to (size=, --size)"
         )
     grey = all(header.grey for header in headers)
     shape = Shape(channels or (1 if grey else 3), *pair, resize)

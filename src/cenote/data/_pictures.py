@@ -17,7 +17,7 @@ from cenote.data._errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Header", "Shape", "guarded", "read_header", "read_picture"]
+__all__ = ["Header", "Shape", "fitted", "guarded", "middle", "read_header", "read_picture"]
 
 _GREY = ("1", "L", "LA", "La", "I", "F")
 
@@ -81,30 +81,51 @@ def read_picture(path: Path, shape: Shape) -> torch.Tensor:
     Raises:
         DataError: the file is empty, no picture, too large or damaged.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     with _opened(path) as image:
         side = shape.resize or max(shape.height, shape.width)
         # JPEG decodes at an eighth to a half of its size at a fraction of the cost; twice what is
         # needed leaves the filter below enough to work on.
         image.draft(None, (2 * side, 2 * side))
-        image = _plain(ImageOps.exif_transpose(image), path).convert(
-            "L" if shape.channels == 1 else "RGB"
-        )
+        return fitted(ImageOps.exif_transpose(image), shape, path)
+
+
+def fitted(image: Image.Image, shape: Shape, name: str | Path = "picture") -> torch.Tensor:
+    """A decoded picture, upright, of any mode and size as (C, H, W) in uint8.
+
+    Raises:
+        DataError: its pixels are floats outside 0 to 1; the message begins with ``name``.
+    """
+    from PIL import Image, ImageOps
+
+    image = _plain(image, name).convert("L" if shape.channels == 1 else "RGB")
+    if shape.resize is None:
         size = (shape.width, shape.height)
-        if shape.resize is None:
-            fitted = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-        else:
-            short = min(image.size)
-            larger = tuple(max(1, round(n * shape.resize / short)) for n in image.size)
-            image = image.resize((larger[0], larger[1]), Image.Resampling.BILINEAR)
-            left, top = ((n - m) // 2 for n, m in zip(image.size, size, strict=True))
-            fitted = image.crop((left, top, left + shape.width, top + shape.height))
-    pixels = torch.from_numpy(np.array(fitted, dtype=np.uint8))
+        image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    else:
+        image = middle(image, shape.resize, shape.height, shape.width)
+    pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
     return pixels.view(shape.height, shape.width, -1).permute(2, 0, 1)
 
 
-def _plain(image: Image.Image, path: Path) -> Image.Image:
+def middle(image: Image.Image, resize: int, height: int, width: int) -> Image.Image:
+    """The middle of ``image``, ``height x width``, once its shorter side is ``resize`` pixels.
+
+    Sizes and places are rounded as torchvision's ``Resize`` and ``CenterCrop`` round them; the
+    filter is Pillow's bilinear one, which averages over all pixels that an output covers.
+    """
+    from PIL import Image
+
+    short = min(image.size)
+    across, down = (resize * n // short for n in image.size)
+    if (across, down) != image.size:
+        image = image.resize((across, down), Image.Resampling.BILINEAR)
+    left, top = round((across - width) / 2), round((down - height) / 2)
+    return image.crop((left, top, left + width, top + height))
+
+
+def _plain(image: Image.Image, name: str | Path) -> Image.Image:
     """``image`` in 8 bits and without transparency."""
     from PIL import Image
 
@@ -115,7 +136,7 @@ def _plain(image: Image.Image, path: Path) -> Image.Image:
     if image.mode == "F":
         numbers = np.asarray(image)
         if not (np.isfinite(numbers).all() and numbers.min() >= 0 and numbers.max() <= 1):
-            raise DataError(f"{path}: floating pixels must lie in 0 to 1")
+            raise DataError(f"{name}: floating pixels must lie in 0 to 1")
         return Image.fromarray((numbers * 255).round().astype(np.uint8))
     if image.has_transparency_data:
         clear = image.convert("RGBA")
@@ -130,7 +151,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
     try:
         if path.stat().st_size == 0:
-            raise DataError(f"{path}: empty")
+            raise DataError(f"{path}: empty file")
         with Image.open(path) as image:
             yield image
     except UnidentifiedImageError:

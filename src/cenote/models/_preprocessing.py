@@ -69,18 +69,13 @@ class Preprocessing:
         Raises:
             ValueError: the picture has no pixels.
         """
-        from PIL import Image
+        from cenote.data._pictures import middle
 
         width, height = picture.size
         if min(width, height) < 1:
             raise ValueError(f"picture = {width}x{height}: has no pixels")
         picture = picture.convert("L" if self.channels == 1 else "RGB")
-        shorter = min(width, height)
-        sizes = self.resize * width // shorter, self.resize * height // shorter
-        if sizes != picture.size:
-            picture = picture.resize(sizes, Image.Resampling.BILINEAR)
-        left, top = (round((n - self.crop) / 2) for n in sizes)
-        return picture.crop((left, top, left + self.crop, top + self.crop))
+        return middle(picture, self.resize, self.crop, self.crop)
 
     def __call__(self, picture: Image.Image) -> torch.Tensor:
         """The input (1, channels, crop, crop), float32, that ``picture`` becomes."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-__all__ = ["WeightsError", "put_weights", "read_weights"]
+__all__ = ["WeightsError", "of_other_classes", "put_weights", "read_weights"]
 
 _SHOWN = 5  # names of each kind that a message lists
 _INSIDE = ("state_dict", "model_state_dict", "model")  # where training scripts keep the weights
@@ -106,6 +106,22 @@ def put_weights(
         raise WeightsError(f"weights = {source}: not those of {name}: {'; '.join(wrong)}")
     typed = {key: tensor.to(own[key].dtype).contiguous() for key, tensor in given.items()}
     model.load_state_dict(typed, assign=any(tensor.is_meta for tensor in own.values()))
+
+
+def of_other_classes(
+    model: torch.nn.Module, weights: Mapping[str, torch.Tensor], classes: int
+) -> tuple[str, ...]:
+    """The parameters of the layer that answers, where ``weights`` have them for other classes.
+
+    That layer is the only one whose tensors differ in shape, and they differ in their first size
+    alone, which is ``classes`` in ``model``. Where it is not so, there are none.
+    """
+    own = model.state_dict()
+    names = tuple(k for k in own if k in weights and weights[k].shape != own[k].shape)
+    pairs = [(own[name].shape, weights[name].shape) for name in names]
+    fits = all(a[:1] == (classes,) and len(a) == len(b) and a[1:] == b[1:] for a, b in pairs)
+    modules, counts = {name.rpartition(".")[0] for name in names}, {b[:1] for _, b in pairs}
+    return names if fits and len(modules) == len(counts) == 1 else ()
 
 
 def _few(names: Sequence[str]) -> str:
