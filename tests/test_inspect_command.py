@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import torch
@@ -67,6 +68,24 @@ def test_a_function_in_a_file(capsys, file):
     assert code == 0
     # 2 images, 4 maps of 7x7, each of 27 products; then 196 to 5.
     assert f"{2 * (4 * 49 * 27 + 196 * 5) / 1000:.1f} k multiply-accumulates" in out
+
+
+def test_a_file_takes_the_place_of_no_module(tmp_path):
+    import inspect
+    import pickle
+    import random
+
+    path = tmp_path / "random.py"
+    path.write_text(
+        "from torch import nn\n\n\nclass Net(nn.Linear):\n"
+        "    def __init__(self):\n        super().__init__(2, 3)\n"
+    )
+    model = load_subject(f"{path}:Net", ["1,2"]).model
+    assert sys.modules["random"] is random
+    again = pickle.loads(pickle.dumps(model))
+    assert type(again) is type(model)
+    assert torch.equal(again.weight, model.weight)
+    assert inspect.getsource(type(model)).startswith("class Net(nn.Linear):")
 
 
 def test_tokens_and_half_precision(capsys, tmp_path):
@@ -155,7 +174,7 @@ def test_a_run(capsys, tmp_path):
         (["nowhere.pt2"], "model = nowhere.pt2: no such file"),
         (["no.such.module:make"], "model = 'no.such.module': cannot be imported"),
         (["{file}:nothing"], "has no nothing; it has torch, nn, beside, make, misfit"),
-        (["{file}:number", "--input", "1"], "gave a int, not a torch.nn.Module"),
+        (["{file}:number", "--input", "1"], "gave an int, not a torch.nn.Module"),
         (["{file}:TEXT", "--input", "1"], "is a str, no module"),
         (["{file}:make"], "input: say the sizes"),
         (["{file}:make", "--input", "1,three"], "input = '1,three': must be sizes such as"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -59,11 +61,12 @@ class Preparation:
         return self.normalised(planes), pixels
 
     def _as_the_run(self, picture: Image.Image) -> tuple[Tensor, np.ndarray]:
-        from cenote.training.prediction import _grey, fit_to
+        from cenote.training.prediction import prepared
 
         assert self.run is not None
-        fitted = fit_to(self.run.facts, _grey(picture))
-        return self.normalised(fitted), (fitted[0] * 255).round().to(torch.uint8).numpy()
+        planes = prepared(self.run.facts, picture)
+        pixels = (planes * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        return self.normalised(planes), pixels if len(planes) == 3 else pixels[:, :, 0]
 
     def normalised(self, planes: Tensor) -> Tensor:
         """The planes (C, H, W) in [0, 1] as a batch of one."""
@@ -230,6 +233,8 @@ def _preparation(
 def _of_ours(target: str) -> Subject:
     from cenote import models
 
+    if target.endswith(".py"):
+        raise ValueError(without_name("model", target))
     if target not in models.names():
         raise ValueError(
             f"model = {target!r}: no file, folder or .pt2 archive of that name, and none of ours "
@@ -284,10 +289,10 @@ def _of_code(target: str) -> Subject:
         made = getattr(made, part)
     if not isinstance(made, nn.Module):
         if not callable(made):
-            raise ValueError(f"model = {target!r}: is a {type(made).__name__}, no module")
+            raise ValueError(f"model = {target!r}: is {kind_of(made)}, no module")
         made = made()
     if not isinstance(made, nn.Module):
-        raise ValueError(f"model = {target!r}: gave a {type(made).__name__}, not a torch.nn.Module")
+        raise ValueError(f"model = {target!r}: gave {kind_of(made)}, not a torch.nn.Module")
     return Subject(target, made, ())
 
 
@@ -296,13 +301,16 @@ def _module(where: str) -> ModuleType:
     if path.suffix == ".py":
         if not path.exists():
             raise ValueError(f"model = {where}: no such file")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
+        # By a name that no other module has: a file may be called random.py.
+        digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
+        name = f"{path.stem.replace('.', '_')}@{digest[:16]}"
+        spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         # Beside it may lie what it imports.
         sys.path.insert(0, str(path.resolve().parent))
-        sys.modules[path.stem] = module
+        sys.modules[name] = module  # where pickle and inspect look for its classes
         try:
             spec.loader.exec_module(module)
         finally:
@@ -312,6 +320,27 @@ def _module(where: str) -> ModuleType:
         return importlib.import_module(where)
     except ImportError as error:
         raise ValueError(f"model = {where!r}: cannot be imported ({error})") from None
+
+
+def without_name(argument: str, where: str) -> str:
+    """What to say of a file of Python that is named without what makes the network in it."""
+    if not Path(where).is_file():
+        return f"{argument} = {where!r}: no such file"
+    tree = ast.parse(Path(where).read_bytes())  # without running it
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    names = [node.name for node in tree.body if isinstance(node, kinds)]
+    offered = [name for name in names if not name.startswith("_")]
+    example = offered[0] if offered else "make_model"
+    return (
+        f"{argument} = {where!r}: say what makes the network in it, such as {where}:{example}; "
+        f"it has {_few(offered)}"
+    )
+
+
+def kind_of(value: object) -> str:
+    """The type of ``value`` with its article: an int, a str."""
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _few(names: Sequence[str]) -> str:
