@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 import cenote
 from cenote.training import Checkpoint, Run, together
-from cenote.training.together import ALONE, Group
+from cenote.training.together import ALONE, Group, norms_of
 from training_helpers import QUICK, as_arguments, assert_same_bits, figures, weights, write_data
 
 PLAIN = {**QUICK, "progress": "plain"}
@@ -233,3 +233,190 @@ def test_an_elastic_start_goes_on_after_a_kill_to_the_same_bits(data, tmp_path):
     assert code == 0, output
     assert "going on after epoch" in output
     assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+
+
+PROGRAM = """
+import json, os, sys, torch, cenote
+from cenote import models
+
+generator = torch.Generator().manual_seed(0)
+images = torch.randint(0, 60, (200, 1, 12, 12), generator=generator, dtype=torch.uint8)
+labels = torch.arange(200) % 10
+for image, label in zip(images, labels.tolist()):
+    image[:, label : label + 3] = 230
+
+
+def normed(classes, channels, size):
+    return models.get("nin_small", classes=classes, channels=channels, size=size, dropout=0.0)
+
+
+class Idle(torch.nn.Module):  # another part of it is idle in every step
+    def __init__(self, classes, size):
+        super().__init__()
+        self.parts = torch.nn.ModuleList(torch.nn.Linear(size * size, classes) for _ in range(3))
+        self.steps = 0
+
+    def forward(self, x):
+        self.steps += self.training
+        return self.parts[self.steps % 2](x.flatten(1))
+
+
+network = {"normed": normed, "idle": Idle}[sys.argv[1]]
+options = {"epochs": 3, "validation": 40, "threads": 1, "report": False, "progress": "plain"}
+model = cenote.fit(
+    network, data=(images, labels), out=sys.argv[2], **options, **json.loads(sys.argv[3])
+).model
+torch.save(model.state_dict(), f"{sys.argv[2]}.{os.environ.get('RANK', 0)}.pt")
+"""
+
+
+def one_and_two(tmp_path, network, **options):
+    """The folders of a run by one process and of the same by two."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    launcher = (
+        "-m", "torch.distributed.run", "--nproc-per-node", "2",
+        "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0",
+    )  # fmt: skip
+    for name, start in (("one", ()), ("two", launcher)):
+        done = subprocess.run(
+            [sys.executable, *start, str(program), network, str(tmp_path / name),
+             json.dumps(options)],
+            capture_output=True, text=True, timeout=300, check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Warning" not in done.stderr
+    return tmp_path / "one", tmp_path / "two"
+
+
+def state(run, rank):
+    return torch.load(f"{run}.{rank}.pt", weights_only=True)
+
+
+# Of 160 images, the last batch of 53 is a single one: a process repeats it, which must not count.
+# A small rate of sgd: what adam makes of gradients that are 0 but for rounding, as those of a bias
+# before a batch norm, is as large as its rate.
+@pytest.mark.parametrize(
+    "options",
+    [{"batch_size": 53}, {"batch_size": 40, "accumulate": 2, "ema": 0.9}],
+    ids=["a_process_without_an_image", "accumulated-averaged"],
+)
+def test_batch_norm_measures_the_batch_of_all_processes(tmp_path, options):
+    options = {"optimizer": "sgd", "learning_rate": 0.01, **options}
+    one, two = one_and_two(tmp_path, "normed", **options)
+    assert curve(Run.open(two).history) == pytest.approx(curve(Run.open(one).history), rel=2e-3)
+    alone, first, second = state(one, 0), state(two, 0), state(two, 1)
+    assert first.keys() == alone.keys()
+    assert_same_bits(first, second)
+    running = [name for name in alone if "running" in name]
+    assert running
+    for name in running:
+        torch.testing.assert_close(first[name], alone[name], rtol=1e-4, atol=1e-4)
+    assert all(first[n] == alone[n] for n in alone if n.endswith("num_batches_tracked"))
+
+
+def test_parameters_that_a_step_leaves_out_are_left_alone(tmp_path):
+    options = {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 0.1, "augment": "none"}
+    one, two = one_and_two(tmp_path, "idle", **options)
+    assert curve(Run.open(two).history) == pytest.approx(curve(Run.open(one).history), rel=2e-4)
+    for name, tensor in state(one, 0).items():
+        torch.testing.assert_close(state(two, 0)[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_batch_norms_are_their_own_again_after_a_step():
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 2))
+    norms = norms_of(model)
+    with Group(0, 2).measuring(norms, True):
+        assert isinstance(model[0], torch.nn.BatchNorm1d)
+        assert type(model[0]) is not torch.nn.BatchNorm1d
+    assert type(model[0]) is torch.nn.BatchNorm1d
+    with pytest.raises(KeyError), Group(0, 2).measuring(norms, False):
+        raise KeyError
+    assert type(model[0]) is torch.nn.BatchNorm1d
+
+
+def test_ctrl_c_is_answered_by_the_first_process_alone(data, tmp_path):
+    process = subprocess.Popen(
+        command(data, tmp_path / "run", epochs=4000), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("epoch    3/"):
+            process.send_signal(signal.SIGINT)  # torchrun hands it on to both
+            break
+    rest, _ = process.communicate(timeout=300)
+    output = "".join(lines) + rest
+    assert output.count("stopped in epoch") == output.count("and saved; go on with") == 1, output
+    assert process.returncode != 0
+    assert Checkpoint.load(tmp_path / "run/checkpoints/last.safetensors").state["epoch"] >= 3
+
+
+KINDS = """
+import copy, os, torch, torch.distributed as dist
+from torch import nn
+from cenote.training.together import Group, norms_of
+
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+group = Group(rank, dist.get_world_size())
+kinds = {
+    "features": (nn.BatchNorm1d(3), (3,)),
+    "sequences": (nn.BatchNorm1d(3, eps=0.1), (3, 5)),
+    "volumes": (nn.BatchNorm3d(3, momentum=None), (3, 2, 3, 2)),
+    "without_weights": (nn.BatchNorm2d(3, affine=False), (3, 4, 4)),
+    "without_statistics": (nn.BatchNorm2d(3, track_running_stats=False), (3, 4, 4)),
+    "for_gpus": (nn.SyncBatchNorm(3), (3, 4, 4)),
+    "frozen": (nn.BatchNorm2d(3).eval(), (3, 4, 4)),
+}
+for name, (norm, shape) in kinds.items():
+    torch.manual_seed(0)
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter)
+    alone = copy.deepcopy(norm)
+    if isinstance(norm, nn.SyncBatchNorm):  # torch's own on CPUs
+        alone = nn.BatchNorm2d(3)
+        alone.load_state_dict(norm.state_dict())
+    for count in (5, 1):  # 3 and 2 samples; 1 and none, where the other process repeats it
+        whole = (torch.randn(5, *shape) * 3 + 100)[:count]
+        if count == 1 and name == "features":
+            continue
+        whole.requires_grad_()
+        wanted = alone(whole)
+        weights = torch.randn_like(wanted)
+        (wanted * weights).sum().backward()
+        part = group.part(count)
+        mine = part.stop > part.start
+        at = part if mine else slice(0, 1)
+        own = whole.detach()[at].clone().requires_grad_()
+        with group.measuring(norms_of(norm), mine):
+            found = norm(own)
+            (found * weights[at] * mine).sum().backward()
+        torch.testing.assert_close(found, wanted[at], rtol=1e-4, atol=1e-4, msg=name)
+        gradient = whole.grad[at] * mine
+        torch.testing.assert_close(own.grad, gradient, rtol=1e-4, atol=1e-4, msg=name)
+        for one, other in zip(norm.parameters(), alone.parameters(), strict=True):
+            dist.all_reduce(one.grad)
+            torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-4, msg=name)
+        norm.zero_grad()
+        alone.zero_grad()
+    for one, other in zip(norm.buffers(), alone.buffers(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4, msg=name)
+    print("as alone:", name, flush=True)
+dist.destroy_process_group()
+"""
+
+
+def test_batch_norms_of_every_kind_are_those_of_one_process(tmp_path):
+    (tmp_path / "kinds.py").write_text(KINDS)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+         "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", str(tmp_path / "kinds.py")],
+        capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("as alone:") == 2 * 7

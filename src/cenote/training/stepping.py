@@ -7,14 +7,15 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cenote.data import Batches, Dataset, augment
 from cenote.training.averaging import averaged
 from cenote.training.objective import Objective
 from cenote.training.recipe import optimizer, schedule
 from cenote.training.run import Run
-from cenote.training.together import ALONE, Group
+from cenote.training.together import ALONE, Group, norms_of
 
 __all__ = ["Stepper"]
 
@@ -36,6 +37,7 @@ class Stepper:
             self.model = _channels_last(self.model, tuple(train.images.shape))
         self.average = None if config.ema is None else averaged(self.model, config.ema)
         self.forward = group.wrapped(self.model)
+        self.norms = norms_of(self.model)
         self.names = [name for name, _ in self.model.named_parameters()]
         self.peak = float(config.learning_rate or 0)
         self.warmup = float(config.warmup or 0)
@@ -61,11 +63,31 @@ class Stepper:
         self.correct = self.objective.zero().to(group.device)
         self.seen = 0
         self._checked = False
+        self._check_norms()
 
     @property
     def measured(self) -> torch.nn.Module:
         """The network with the weights that count: the averaged ones where there are any."""
         return self.model if self.average is None else self.average.module
+
+    def _check_norms(self) -> None:
+        """Refuse a batch of one sample where a batch norm would have one value a channel of it.
+
+        Raises:
+            ValueError: there will be such a batch; before anything is trained or written.
+        """
+        size, total = self.run.config.batch_size, len(self.train)
+        if min(size, total) > 1 and total % size != 1:
+            return
+        name = _sees_one_value(self.model, self.run.facts.shape)
+        if name is None:
+            return
+        fits = next((n for n in range(size + 1, total + 1) if total % n != 1), None)
+        advice = f"take another batch_size, such as {fits}" if fits else "more images are needed"
+        raise ValueError(
+            f"batch_size = {size}: leaves a batch of 1 of the {total} training images, of which "
+            f"batch norm {name} sees one value a channel, must be at least 2; {advice}"
+        )
 
     @property
     def _opens(self) -> bool:
@@ -81,7 +103,8 @@ class Stepper:
         weight = samples / self._in_step(samples)
         images, labels, count = self._mine(images, labels)
         moves = (self.batch + 1) % config.accumulate == 0 or self.batch + 1 == len(self.batches)
-        with self._local(moves), self._precision():
+        together = self.group.measuring(self.norms, count > 0)
+        with self._local(moves), self._precision(), together:
             output = self.forward(images)
             if not self._checked:
                 self.objective.check(output, labels)
@@ -176,6 +199,35 @@ class Stepper:
             f"epoch {self.epoch + 1}, by batch {self.batch}: {what} is no longer finite; "
             f"a learning rate below {self.peak:g} may help (last good checkpoint: {kept})"
         )
+
+
+def _sees_one_value(model: nn.Module, shape: tuple[int, ...]) -> str | None:
+    """The first batch norm that a sample of ``shape`` gives one value a channel; None if none."""
+    norms = {name: m for name, m in model.named_modules() if isinstance(m, _BatchNorm)}
+    if not norms:
+        return None
+    found: list[str] = []
+
+    def look(name: str, given: tuple[Tensor, ...]) -> None:
+        if given[0].numel() == 2 * given[0].shape[1]:
+            found.append(name)
+
+    hooks = [
+        norm.register_forward_pre_hook(lambda _, given, name=name: look(name, given))
+        for name, norm in norms.items()
+    ]
+    modes = [(module, module.training) for module in model.modules()]
+    device = next(model.parameters()).device
+    try:
+        # Two samples, and eval: one would be refused by torch, and nothing may be counted.
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model.eval()(torch.zeros(2, *shape, device=device))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for hook in hooks:
+            hook.remove()
+    return found[0] if found else None
 
 
 def _channels_last(model: torch.nn.Module, shape: tuple[int, ...]) -> torch.nn.Module:
