@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from cenote.data import Dataset
+from cenote import models
+from cenote.data import Dataset, augment
 from cenote.training import Config
 from cenote.training.config import option_names
+from cenote.training.recipe import OPTIMIZERS, SCHEDULES
 
 BAD_VALUES = [
     ("epochs", 0, "epochs = 0: must be at least 1"),
@@ -117,6 +119,34 @@ def test_patience_is_refused_where_the_data_are_too_few_to_validate_on():
     nine = Dataset.of(torch.zeros(9, 3), torch.zeros(9))
     with pytest.raises(ValueError, match="patience = 2: needs validation images, validation = 0"):
         Config(patience=2).settled(nine)
+
+
+def test_help_says_what_is_taken_where_an_option_is_left_out():
+    def said(name):
+        return Config.__dataclass_fields__[name].metadata["help"]
+
+    for optimizer in OPTIMIZERS:
+        rate = Config(optimizer=optimizer).learning_rate
+        assert f"{rate:g} for {optimizer}" in said("learning_rate")
+    for schedule in SCHEDULES:
+        assert f"{Config(schedule=schedule).warmup:g} for {schedule}" in said("warmup")
+    images, labels = IMAGES.expand(60000, -1, -1, -1), torch.zeros(60000).long()
+    settled = Config().settled(Dataset.of(images, labels))
+    assert f"by default {settled.augment} for images" in said("augment")
+    assert f"{settled.validation} at most" in said("validation")
+    assert Config(network="nin").folder == Path("runs/nin")
+    assert "runs/NETWORK by default" in said("out")
+    assert all(name in said("augment") for name in augment.names())
+    assert all(name in said("network") for name in models.names())
+    assert "by default PyTorch's choice" in said("threads")
+
+
+def test_data_that_were_handed_over_are_no_path(tmp_path, monkeypatch):
+    (tmp_path / "<mine>").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = Config(data="<mine>")
+    assert (config.data, config.handed_over) == ("<mine>", "mine")
+    assert Config().handed_over is None
 
 
 def test_every_option_has_a_help_text():

@@ -296,6 +296,8 @@ def test_a_file_holds_options_and_the_command_line_wins(capsys, data, tmp_path):
         ("batch-size = 1\nbatch_size = 2", "batch_size: is there twice"),
         ("epochs 2", "not a TOML file that can be read"),
         ("epochs = 2.5", r"epochs = 2\.5: must be an int, not float"),
+        ("out = 7", "out = 7: must be a Path, not int"),
+        ("batch-size = 0", "batch_size = 0: must be at least 1"),
     ],
 )
 def test_a_file_with_anything_else_names_file_and_key(capsys, data, tmp_path, text, message):
@@ -305,6 +307,7 @@ def test_a_file_with_anything_else_names_file_and_key(capsys, data, tmp_path, te
     path.write_text(text)
     said = refused(capsys, "train", "--config", path, "--data", data, "--out", tmp_path / "run")
     assert re.search(message, said)
+    assert said.startswith(f"error: config = {path}: ")
     assert not (tmp_path / "run").exists()
 
 

@@ -89,8 +89,8 @@ def test_the_folder_is_called_after_the_function(mine):
     ("name", "error", "message"),
     [
         ("missing", ValueError, "has no missing; it has torch, make_model"),
-        ("three", ValueError, "is a int, no module"),
-        ("nothing", TypeError, "gave a int, not a torch.nn.Module"),
+        ("three", ValueError, "is an int, no module"),
+        ("nothing", TypeError, "gave an int, not a torch.nn.Module"),
         ("wrong", ValueError, r"network: gave \(32, 11\) for a batch of 32, must be \(32, 10\)"),
     ],
 )

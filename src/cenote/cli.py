@@ -23,6 +23,7 @@ from cenote import training
 from cenote.benchmarking import convolution
 from cenote.benchmarking.pooling import Plan
 from cenote.training import Answer, Config, ImageError, Interrupted, Run
+from cenote.training.prediction import Ready
 
 __all__ = ["app", "main"]
 
@@ -36,6 +37,10 @@ app = typer.Typer(
 
 _RUN = typer.Argument(help="Folder of a run, as cenote train leaves it.", metavar="RUN")
 _WEIGHTS = typer.Option(help="Which weights: last, or best on the validation images.")
+_TRAINED = typer.Argument(help="Folder of a run, or one of our networks by name.", metavar="RUN")
+_OF_EITHER = typer.Option(
+    help="Of a run: last, or best on the validation images. Of a network by name: their file."
+)
 _JSON = typer.Option("--json", help="Print JSON.")
 _TUNE = typer.Option(help="Keep freed memory for the next tensors (glibc only).")
 
@@ -100,7 +105,8 @@ def _stoppable() -> Iterator[None]:
     try:
         yield
     except Interrupted as error:
-        print(error, file=sys.stderr)
+        if training.speaks():
+            print(error, file=sys.stderr)
         raise typer.Exit(130) from None
 
 
@@ -152,19 +158,30 @@ def _outcome(summary: Mapping[str, Any]) -> str:
 @app.command(name="eval")
 def evaluate(
     context: typer.Context,
-    run: Annotated[Path, _RUN],
+    run: Annotated[Path, _TRAINED],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    weights: Annotated[str, _WEIGHTS] = "last",
+    weights: Annotated[str, _OF_EITHER] = "last",
+    data: Annotated[
+        str | None, typer.Option(help="Folder of pictures, for one of our networks by name.")
+    ] = None,
     as_json: Annotated[bool, _JSON] = False,
     tune_allocator: Annotated[bool, _TUNE] = True,
 ) -> None:
     """Measure a trained network on a part of its data."""
+    from cenote.training import answers
+
     _tune(context, tune_allocator)
-    opened = Run.open(run)
-    model, dataset = opened.model(weights), opened.data(split)
-    objective = training.Objective.of(dataset, opened.config.loss, 0.0)
+    if answers.is_ours(run):
+        ready, loss = answers.ours(str(run), weights), "cross_entropy"
+        dataset = answers.labelled(ready, data, split)
+    else:
+        answers.refuse(data=data)
+        opened = Run.open(run)
+        ready, loss = Ready.of_run(opened, weights), opened.config.loss
+        dataset = opened.data(split)
+    objective = training.Objective.of(dataset, loss, 0.0)
     measured = training.measure(
-        model, dataset, objective, mean=opened.facts.mean, std=opened.facts.std
+        ready.model, dataset, objective, mean=ready.facts.mean, std=ready.facts.std
     )
     figures = measured.figures
     if as_json:
@@ -184,11 +201,15 @@ def evaluate(
 @app.command()
 def predict(
     context: typer.Context,
-    run: Annotated[Path, _RUN],
+    run: Annotated[Path, _TRAINED],
     images: Annotated[
         list[Path], typer.Argument(help="Pictures, of any size and mode, and folders of some.")
     ],
-    weights: Annotated[str, _WEIGHTS] = "last",
+    weights: Annotated[str, _OF_EITHER] = "last",
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="Names of the classes, a line each, of a network by name."),
+    ] = None,
     as_json: Annotated[bool, _JSON] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write the answers here: a .csv or a .json file.")
@@ -199,8 +220,13 @@ def predict(
     from cenote.training import answers
 
     _tune(context, tune_allocator)
-    opened = Run.open(run)
     answers.check_target(out)
+    opened: Run | Ready
+    if answers.is_ours(run):
+        opened = answers.ours(str(run), weights, classes)
+    else:
+        answers.refuse(classes=classes)
+        opened = Run.open(run)
     paths = answers.pictures(images)
     results = answers.predict(opened, paths, weights)
     if out is not None:
@@ -240,7 +266,7 @@ def _top(answer: Answer) -> str:
 
 
 @app.command()
-@_with_options(Config, without=("network", "out"))
+@_with_options(Config, without=("network", "out", "size", "resize", "channels", "bad", "weights"))
 def demo(
     context: typer.Context,
     *,

@@ -9,11 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cenote import models
+from cenote.data import Dataset, load
+from cenote.data._find import holds_pictures
 from cenote.training.files import replace_json, replace_text
-from cenote.training.prediction import Answer, ImageError, Predictor
+from cenote.training.prediction import Answer, ImageError, Predictor, Ready
 from cenote.training.run import Run
 
-__all__ = ["check_target", "pictures", "predict", "rows", "write"]
+__all__ = [
+    "check_target",
+    "is_ours",
+    "labelled",
+    "ours",
+    "pictures",
+    "predict",
+    "refuse",
+    "rows",
+    "write",
+]
 
 _FORMATS = (".csv", ".json")
 _MANY = 20  # pictures, from which on a bar shows how far it is
@@ -42,7 +55,78 @@ def pictures(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def predict(run: Run, paths: Sequence[Path], which: str = "last") -> list[Answer | ImageError]:
+def is_ours(target: Path) -> bool:
+    """Whether ``target`` is one of our networks by name, and not a run."""
+    return str(target) in models.names() and not (target / "config.json").is_file()
+
+
+def ours(name: str, weights: str, classes: Path | None = None) -> Ready:
+    """One of our networks with the ``weights`` in a file; ``classes`` has a name in each line.
+
+    Raises:
+        ValueError: no file is given, the network has no preprocessing, or the names do not fit.
+        WeightsError: the file cannot be read, or is another network's.
+    """
+    if weights in ("last", "best"):
+        raise ValueError(
+            f"{name}: give the file of its weights (--weights FILE); a fresh network knows nothing"
+        )
+    return Ready.of_weights(name, weights, None if classes is None else _names(classes))
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
+    except FileNotFoundError:
+        raise ValueError(f"classes = {path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"classes = {path}: not a text that can be read ({error})") from None
+    if "" in lines:
+        raise ValueError(f"classes = {path}: line {lines.index('') + 1} is empty, expected a name")
+    return lines
+
+
+def labelled(ready: Ready, folder: str | None, split: str) -> Dataset:
+    """A part of a folder of pictures, prepared as the network expects them.
+
+    Raises:
+        ValueError: no folder is given, it holds no pictures, or has another number of classes.
+        DataError: the folder is missing, or a picture in it is bad in a way that cannot be skipped.
+    """
+    name = ready.facts.name
+    if folder is None:
+        raise ValueError(f"{name}: give the folder of pictures to measure it on (--data FOLDER)")
+    if not holds_pictures(folder):
+        raise ValueError(
+            f"data = {folder}: must be a folder of pictures, with a sub-folder for each class"
+        )
+    channels, side, _ = ready.facts.shape
+    parts: Any = split
+    found = load(folder, parts, size=side, resize=ready.facts.resize, channels=channels)
+    if len(found.classes) != len(ready.facts.classes):
+        raise ValueError(
+            f"data = {folder}: has {len(found.classes)} classes, and {name} with these weights "
+            f"has {len(ready.facts.classes)} outputs"
+        )
+    return found
+
+
+def refuse(**options: object) -> None:
+    """Refuse what is said of a network by name, where a run is asked.
+
+    Raises:
+        ValueError: one of the options is given.
+    """
+    for option, value in options.items():
+        if value is not None:
+            raise ValueError(
+                f"{option} = {value}: is for one of our networks by name; a run has its own"
+            )
+
+
+def predict(
+    run: Run | Ready, paths: Sequence[Path], which: str = "last"
+) -> list[Answer | ImageError]:
     """What the run's network sees in each file, or why it sees nothing there."""
     predictor = Predictor(run, which)
     results: list[Answer | ImageError] = []

@@ -7,8 +7,9 @@ the key ``cenote``. Nothing in it is code, so a checkpoint from anywhere can be 
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,29 +55,46 @@ class Checkpoint:
         Raises:
             CheckpointError: there is none, it is damaged, or it is not one of cenote's.
         """
-        if not path.is_file():
-            raise CheckpointError(f"{path}: no checkpoint there")
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise CheckpointError(
-                f"{path}: damaged, not a whole safetensors file ({error})"
-            ) from None
-        if "cenote" not in metadata:
-            raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of cenote")
-        state = json.loads(metadata["cenote"])
-        if state.get("format") != FORMAT:
-            raise CheckpointError(
-                f"{path}: format {state.get('format')}, this version of cenote reads {FORMAT}"
-            )
-        return cls(tensors, state)
+        with _opened(path) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return cls(tensors, _state(path, file.metadata()))
+
+    @staticmethod
+    def state_of(path: Path) -> Mapping[str, Any]:
+        """The state alone of the checkpoint in the file ``path``, without reading its tensors.
+
+        Raises:
+            CheckpointError: as :meth:`load` does.
+        """
+        with _opened(path) as file:
+            return _state(path, file.metadata())
 
     def part(self, prefix: str) -> dict[str, torch.Tensor]:
         """The tensors whose names start with ``prefix/``, under what follows it."""
         start = f"{prefix}/"
         return {n[len(start) :]: t for n, t in self.tensors.items() if n.startswith(start)}
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no checkpoint there")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: damaged, not a whole safetensors file ({error})") from None
+
+
+def _state(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    if metadata is None or "cenote" not in metadata:
+        raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of cenote")
+    state: dict[str, Any] = json.loads(metadata["cenote"])
+    if state.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: format {state.get('format')}, this version of cenote reads {FORMAT}"
+        )
+    return state
 
 
 def load_model(

@@ -17,19 +17,28 @@ import torch
 
 from cenote.data import Dataset
 from cenote.data import names as data_names
+from cenote.data.augment import names as augment_names
+from cenote.models import names as network_names
 from cenote.training.objective import LOSSES
 from cenote.training.recipe import OPTIMIZERS, SCHEDULES
 
-__all__ = ["PROGRESS", "Config", "describe", "option_names"]
+__all__ = ["PROGRESS", "Config", "check_option", "describe", "option_names"]
 
 PROGRESS = ("auto", "plain", "none")
 PRECISIONS = ("f32", "bf16")
 DEVICES = ("cpu", "cuda")
+BAD = ("skip", "refuse")
 
 # What suits each optimiser; found on a validation split of MNIST, never on its test set.
 _LEARNING_RATES = {"adam": 6e-3, "sgd": 0.1}
 _MOST_VALIDATION = 5000  # images, where a tenth would be more
 _WARMUPS = {"constant": 0.0, "cosine": 0.05, "onecycle": 0.3}
+_AUGMENT = "shift1"  # of images with a label each
+
+
+def _each(values: Mapping[str, float]) -> str:
+    """Values by what they belong to, as help texts have them."""
+    return ", ".join(f"{value:g} for {name}" for name, value in values.items())
 
 
 def _option(default: Any, text: str, **limits: Any) -> Any:
@@ -53,23 +62,44 @@ class Config:
     0.1
     """
 
-    network: str = _option("lenet5", "Network to train, by name, or FILE.py:make_model.")
+    network: str = _option(
+        "lenet5",
+        f"Network to train, FILE.py:make_model or one of ours: {', '.join(network_names())}.",
+    )
     data: str = _option("mnist", "Data set, by name, or where its files are.")
     out: Path | None = field(
         default=None, metadata={"help": "Folder of the run; runs/NETWORK by default."}
+    )
+    size: int | None = _option(
+        None, "Side that a folder of pictures is brought to; needed if theirs differ.", low=1
+    )
+    resize: int | None = _option(
+        None, "Bring the shorter side of pictures to this first, and cut --size out.", low=1
+    )
+    channels: int | None = _option(
+        None,
+        "Channels of a folder of pictures, 1 or 3; by default 1 if all are grey.",
+        names=(1, 3),
+    )
+    bad: str = _option(
+        "skip", "Files in a folder that are no good pictures: skip or refuse.", names=BAD
+    )
+    weights: Path | None = field(
+        default=None,
+        metadata={"help": "Weights to begin with: a .safetensors file, or one of torch's."},
     )
     epochs: int = _option(10, "Passes over the training images.", low=1)
     batch_size: int = _option(256, "Images in a batch.", low=1)
     optimizer: str = _option("adam", "adam or sgd.", names=tuple(OPTIMIZERS))
     learning_rate: float | None = _option(
-        None, "Peak learning rate; by default what suits the optimizer.", above=0.0
+        None, f"Peak learning rate; by default {_each(_LEARNING_RATES)}.", above=0.0
     )
     momentum: float = _option(0.9, "Nesterov momentum of sgd.", low=0.0, below=1.0)
     weight_decay: float = _option(0.0, "Weight decay; decoupled for adam.", low=0.0)
     schedule: str = _option("onecycle", "constant, cosine or onecycle.", names=tuple(SCHEDULES))
     warmup: float | None = _option(
         None,
-        "Share of the training spent warming up; by default the schedule's.",
+        f"Share of the training spent warming up; by default {_each(_WARMUPS)}.",
         low=0.0,
         below=1.0,
     )
@@ -104,11 +134,13 @@ class Config:
     )
     augment: str | None = _option(
         None,
-        "Augmentation of the training images, by name, or none; by default shift1 for images.",
+        f"Augmentation of the training images: {', '.join(augment_names())}, or several joined "
+        f"with +; by default {_AUGMENT} for images with a label each, else none.",
     )
     validation: int | None = _option(
         None,
-        "Training images held out for choosing, 0 for none; by default a tenth, 5000 at most.",
+        "Training images held out for choosing, 0 for none; by default a tenth, "
+        f"{_MOST_VALIDATION} at most.",
         low=0,
     )
     seed: int = _option(0, "Seed of weights, order, augmentation and dropout.", low=0)
@@ -118,7 +150,10 @@ class Config:
     prefetch: int = _option(0, "Batches that a thread makes ahead; the bits are the same.", low=0)
     device: str = _option("cpu", "cpu or cuda.", names=DEVICES)
     threads: int | None = _option(
-        None, "Threads to compute with; PyTorch's choice by default.", low=1
+        None,
+        "Threads to compute with; by default PyTorch's choice, and with --resume as many as "
+        "before.",
+        low=1,
     )
     data_dir: Path | None = field(
         default=None, metadata={"help": "Where to look for data sets first."}
@@ -130,17 +165,19 @@ class Config:
     report: bool = _option(True, "Write report.html at the end.")
 
     def __post_init__(self) -> None:
-        for name in ("out", "data_dir"):
+        for name in ("out", "data_dir", "weights"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
-        if isinstance(self.data_dir, Path):
-            object.__setattr__(self, "data_dir", self.data_dir.expanduser().absolute())
+        for name in ("data_dir", "weights"):
+            if isinstance(path := getattr(self, name), Path):
+                object.__setattr__(self, name, path.expanduser().absolute())
         for f in fields(self):
             object.__setattr__(
                 self, f.name, _checked(f.name, getattr(self, f.name), f.type, f.metadata)
             )
         # A path must still lead there when the run is looked at from another folder.
-        if self.data not in data_names() and Path(self.data).exists():
+        named = self.data in data_names() or self.handed_over is not None
+        if not named and Path(self.data).exists():
             object.__setattr__(self, "data", str(Path(self.data).resolve()))
         where, colon, made = self.network.rpartition(":")
         if colon and Path(where).is_file():
@@ -161,13 +198,19 @@ class Config:
             ValueError: ``patience`` needs validation images, and too few are there for any.
         """
         images = whole.images.dtype == torch.uint8 and whole.images.dim() == 4
-        augment = "shift1" if images and whole.labels.dim() == 1 else "none"
+        augment = _AUGMENT if images and whole.labels.dim() == 1 else "none"
         validation = min(_MOST_VALIDATION, len(whole) // 10)
         return replace(
             self,
             augment=augment if self.augment is None else self.augment,
             validation=validation if self.validation is None else self.validation,
         )
+
+    @property
+    def handed_over(self) -> str | None:
+        """What data that were handed over as an object are called; None for a name or a path."""
+        marked = self.data.startswith("<") and self.data.endswith(">")
+        return self.data[1:-1] if marked else None
 
     @property
     def folder(self) -> Path:
@@ -185,6 +228,11 @@ class Config:
         """The options that go to the network's function: those of its own that were chosen."""
         chosen = {name: getattr(self, name) for name in ("activation", "pool", "dropout")}
         return {name: value for name, value in chosen.items() if value is not None}
+
+    @property
+    def pictures(self) -> dict[str, Any]:
+        """The options of :func:`cenote.data.load` that are for folders of pictures alone."""
+        return {name: getattr(self, name) for name in ("size", "resize", "channels", "bad")}
 
     def to_json(self) -> dict[str, Any]:
         """The options as JSON values."""
@@ -208,6 +256,18 @@ FREE_ON_RESUME = frozenset(
     {"out", "threads", "device", "data_dir", "download", "save_seconds", "progress", "prefetch"}
     | {"tensorboard", "report"}
 )
+
+
+def check_option(name: str, value: Any) -> None:
+    """Hold the ``value`` of one option to its type and its limits.
+
+    Raises:
+        TypeError, ValueError: it is of another type, or outside of them.
+    """
+    (f,) = (f for f in fields(Config) if f.name == name)
+    if "Path" in str(f.type) and isinstance(value, str):
+        value = Path(value)
+    _checked(name, value, f.type, f.metadata)
 
 
 def option_names() -> tuple[str, ...]:
@@ -235,7 +295,8 @@ def _checked(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any
         return None
     value = _typed(name, value, kind.split(" ")[0])
     if "names" in limits and value not in limits["names"]:
-        raise ValueError(f"{name} = {value!r}: must be one of {', '.join(limits['names'])}")
+        names = ", ".join(map(str, limits["names"]))
+        raise ValueError(f"{name} = {value!r}: must be one of {names}")
     for bound, holds, words in _BOUNDS:
         if bound in limits and not holds(value, limits[bound]):
             raise ValueError(f"{name} = {value}: must be {words} {limits[bound]:g}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import torch
 
-from cenote.data import DataError, Dataset
+from cenote.data import DataError, Dataset, DataWarning
 from cenote.training.evaluation import Deviation, Evaluation, measure
 from cenote.training.files import replace_file
 from cenote.training.loop import Trainer
@@ -30,6 +31,7 @@ def finish(trainer: Trainer, progress: Progress) -> dict[str, Any]:
             mean=run.facts.mean, std=run.facts.std, group=group,
         )  # fmt: skip
     summary = {**_figures(found, trainer), **_pace(trainer)}
+    summary["test_fingerprint"] = None if test is None else test.fingerprint
     if group.first:
         draw(trainer)
         if run.config.report:
@@ -41,10 +43,16 @@ def finish(trainer: Trainer, progress: Progress) -> dict[str, Any]:
 def _test_set(trainer: Trainer, progress: Progress) -> Dataset | None:
     """The test set, or None where there is none: a training is not lost for that."""
     try:
-        test = trainer.run.data("test")
+        with warnings.catch_warnings(record=True) as said:
+            test = trainer.run.data("test")
     except (DataError, RunError) as error:
         progress.say(f"note: nothing was tested ({error})")
         return None
+    for w in said:
+        # Of the same files it was said when the training began.
+        known = w.category is DataWarning and test.skipped and test.skipped == trainer.train.skipped
+        if not known:
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
     if len(test) == 0:
         progress.say(f"note: nothing was tested ({test.name} has no test images)")
         return None

@@ -12,7 +12,11 @@ from typing import Any
 import torch
 
 from cenote.allocator import tune_allocator as tuned_allocator
-from cenote.data import Dataset, load
+from cenote.data import DataError, Dataset, load
+from cenote.data._find import holds_pictures, only_pictures
+from cenote.data._tensors import check_labels
+from cenote.models import Preprocessing
+from cenote.training.checkpoint import Checkpoint
 from cenote.training.config import FREE_ON_RESUME, Config, describe, option_names
 from cenote.training.events import Events, check_installed
 from cenote.training.files import remove_leftovers
@@ -21,12 +25,23 @@ from cenote.training.locking import locked
 from cenote.training.loop import Trainer
 from cenote.training.progress import Progress, Several, open_progress
 from cenote.training.recipes import recipe as find_recipe
-from cenote.training.run import SPLIT_SEED, Facts, Run, RunError, claim
+from cenote.training.run import SPLIT_SEED, Facts, Run, RunError, check_named, claim, in_vain
 from cenote.training.signals import Interrupted, Interrupts
-from cenote.training.sources import Given, Network, as_dataset, title_of
+from cenote.training.sources import (
+    Given,
+    Network,
+    Weights,
+    as_dataset,
+    begun_with,
+    preprocessing_of,
+    title_of,
+    unlike,
+)
 from cenote.training.together import Group, joined, restarted
 
 __all__ = ["Result", "fit"]
+
+_SETTLED = ("augment", "validation", "size", "resize", "channels")
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,7 @@ def fit(
         FolderInUseError: another process trains in ``out``.
         FloatingPointError: the loss is no longer finite.
         OSError: the disk is full, or ``out`` cannot be written to; what was saved before stays.
+        WeightsError: the file ``weights`` cannot be read, or is another network's.
         WorkerLostError: another process of the training is gone; the message says how to go on.
         Interrupted: Ctrl-C; the run is saved, and the message says how to go on.
 
@@ -96,7 +112,7 @@ def fit(
     given = _given(what, options)
     objects = _objects(what, data, test)
     if objects.train is not None:
-        given["data"] = objects.train.name
+        given["data"] = f"<{objects.train.name}>"  # no name that could be looked up
     elif data is not None:
         given["data"] = str(data)
     chosen = None if recipe is None else find_recipe(recipe, given.get("network"))
@@ -114,6 +130,7 @@ def fit(
         stack.callback(progress.close)
         resume = resume or (restarted() and group.told(lambda: _begun(asked.folder)))
         config = group.told(lambda: _stored(given)) if resume else asked
+        torch.set_num_threads(config.threads or torch.get_num_threads())
         if chosen is not None:
             progress.say(f"recipe {recipe}: {chosen.result}")
         return _fit(config, resume, progress, objects, group)
@@ -123,15 +140,15 @@ def _fit(config: Config, resume: bool, progress: Progress, given: Given, group: 
     with contextlib.ExitStack() as stack:
         if resume and group.first:
             stack.enter_context(locked(config.folder))
-        trainer = _begin(config, resume, given, group)
+        trainer, notes = _begin(config, resume, given, group)
         run = trainer.run
         if not resume and group.first:
             stack.enter_context(locked(config.folder))
             claim(config.folder)  # nobody came in between
             run.write_config()
-            if given.network is not None:
+            if given.network is not None or config.weights is not None:
                 trainer.save()  # its first weights come from no seed
-        notes = trainer.restore() if resume else []
+        notes += trainer.restore() if resume else []
         if resume and (changed := run.changed()) is not None:
             notes.append(f"note: {changed}")
         summary = group.told(lambda: run.summary)
@@ -151,25 +168,59 @@ def _fit(config: Config, resume: bool, progress: Progress, given: Given, group: 
     return Result(run, trainer.measured.eval(), trainer.history, summary)
 
 
-def _begin(config: Config, resume: bool, given: Given, group: Group) -> Trainer:
-    """The training before its first step; nothing is written yet."""
+def _begin(config: Config, resume: bool, given: Given, group: Group) -> tuple[Trainer, list[str]]:
+    """The training before its first step, and what to say of it; nothing is written yet."""
     if config.tensorboard:
         check_installed()
-    if not resume:
-        group.told(lambda: claim(config.folder))
-    whole = given.train
-    if whole is None:
-        whole = load(config.data, "train", data_dir=config.data_dir, download=config.download)
-    _compare(whole, group)
-    config = config.settled(whole)
-    train, validation = whole.split(config.validation or 0, SPLIT_SEED)
+    stored = None
     if resume:
         stored = group.told(lambda: _cleaned(config.folder))
-        run = replace(stored, config=config, given=given)
+    else:
+        group.told(lambda: claim(config.folder))
+    weights = own = None
+    if config.weights is not None:
+        own = None if given.network is not None else preprocessing_of(config.network)
+        # A checkpoint holds the weights: once there is one, the file is not needed any more.
+        if stored is None or not group.told(stored.last.exists):
+            weights = Weights.read(config.weights)
+    whole = given.train
+    if whole is None:
+        check_named(config)
+        config = _expected(config, own)
+        whole = load(
+            config.data, "train",
+            data_dir=config.data_dir, download=config.download, **config.pictures,
+        )  # fmt: skip
+    else:
+        only_pictures(whole.name, **config.pictures)
+    _compare(whole, group)
+    if len(whole) == 0:
+        raise DataError(f"data = {whole.name}: holds no samples, must be at least 1 to train on")
+    config = config.settled(whole)
+    train, validation = whole.split(config.validation or 0, SPLIT_SEED)
+    begun = replace(given, weights=weights)
+    if stored is not None:
+        run = replace(stored, config=config, given=begun)
         run.check_data(whole)
     else:
-        run = Run.new(config, Facts.of(whole, train, config.data), given)
-    return Trainer(run, train, validation, group)  # an unknown network leaves no folder behind
+        pictures = whole.images.dtype == torch.uint8
+        fits = own is not None and pictures and own.channels == whole.images.shape[1]
+        data = config.handed_over or config.data
+        facts = Facts.of(whole, train, data, resize=config.resize, own=own if fits else None)
+        run = Run.new(config, facts, begun)
+    trainer = Trainer(run, train, validation, group)  # an unknown network leaves no folder behind
+    trainer.run = replace(run, given=given)  # without the file's tensors: nobody needs them twice
+    return trainer, [] if weights is None else [begun_with(trainer.model, weights)]
+
+
+def _expected(config: Config, own: Preprocessing | None) -> Config:
+    """The same with pictures brought to what weights expect, where ``config`` leaves it open."""
+    if own is None or not holds_pictures(config.data):
+        return config
+    config = replace(config, channels=config.channels or own.channels)
+    if config.size is not None:
+        return config
+    return replace(config, size=own.crop, resize=config.resize or own.resize)
 
 
 def _compare(whole: Dataset, group: Group) -> None:
@@ -197,7 +248,7 @@ def _events(trainer: Trainer) -> Progress:
 
 
 def _begun(folder: Path) -> bool:
-    return (folder / "config.json").exists()
+    return (folder / "config.json").exists() and not in_vain(folder)
 
 
 def _cleaned(folder: Path) -> Run:
@@ -264,13 +315,18 @@ def _objects(what: Any, data: Any, test: Any) -> Given:
             raise TypeError("fit: test: only beside data that is no name; a name has its own")
         return Given(network)
     train = as_dataset(data, "data")
-    measured = None if test is None else as_dataset(test, "test", train.classes or None)
-    if measured is not None and measured.images.shape[1:] != train.images.shape[1:]:
-        raise ValueError(
-            f"fit: test: inputs of {tuple(measured.images.shape[1:])}, those of data are "
-            f"{tuple(train.images.shape[1:])}"
-        )
-    return Given(network, train, measured)
+    return Given(network, train, None if test is None else _measured(test, train))
+
+
+def _measured(test: Any, train: Dataset) -> Dataset:
+    """The test data, once it is known that what learns from ``train`` can be measured on them."""
+    found = as_dataset(test, "test")
+    if (difference := unlike(found, train)) is not None:
+        raise ValueError(f"fit: test: {difference}")
+    if not isinstance(test, Dataset):
+        return as_dataset(test, "test", train.classes or None)
+    check_labels("test", found.labels, train.classes)
+    return found
 
 
 def _stored(given: Mapping[str, Any]) -> Config:
@@ -278,16 +334,19 @@ def _stored(given: Mapping[str, Any]) -> Config:
     asked = Config(**given)
     run = Run.open(asked.folder)
     for name in given:
-        if name in FREE_ON_RESUME:
-            continue
+        if name in FREE_ON_RESUME or (name == "data" and asked.handed_over == run.config.data):
+            continue  # before objects were marked, they were noted down by their name
         new, old = getattr(asked, name), getattr(run.config, name)
-        # Left open, they were settled by the data when the run began.
-        if new != old and not (new is None and name in ("augment", "validation")):
+        # Left open, they were settled by the data or the weights when the run began.
+        if new != old and not (new is None and name in _SETTLED):
             raise RunError(
                 f"{name} = {new}: the run in {run.folder} was started with {name} = {old}; "
                 f"leave the option out, or begin a new run in another folder"
             )
     free = {name: getattr(asked, name) for name in given if name in FREE_ON_RESUME - {"out"}}
+    if asked.threads is None:  # sums in the same order, for the same bits
+        saved = Checkpoint.state_of(run.last).get("threads") if run.last.exists() else None
+        free["threads"] = saved or run.config.threads
     return replace(run.config, **free)
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cenote.training.config import option_names
+from cenote.training.config import check_option, option_names
 
 __all__ = ["read_options"]
 
@@ -15,7 +15,8 @@ def read_options(path: str | Path) -> dict[str, Any]:
     """The options in the TOML file ``path``, by their names; ``-`` may stand for ``_``.
 
     Raises:
-        ValueError: there is no such file, it is not TOML, or a key is no option.
+        ValueError: there is no such file, it is not TOML, a key is no option, or a value is not
+            of its type.
     """
     if sys.version_info >= (3, 11):
         import tomllib
@@ -38,5 +39,9 @@ def read_options(path: str | Path) -> dict[str, Any]:
             )
         if name in options:
             raise ValueError(f"config = {path}: {key}: is there twice")
+        try:
+            check_option(name, value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"config = {path}: {error}") from None
         options[name] = value
     return options

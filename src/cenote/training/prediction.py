@@ -8,6 +8,7 @@ black, its box scaled to 20 pixels with its proportions kept, its centre of mass
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +18,14 @@ import torch
 import torch.nn.functional as F
 
 from cenote.data import DataError
-from cenote.data._pictures import Shape, guarded, read_picture
+from cenote.data._pictures import Shape, fitted, guarded, read_picture
 from cenote.training.run import Facts, Run
+from cenote.training.sources import loaded, preprocessing_of
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Answer", "Predictor", "digit", "read_image"]
+__all__ = ["Answer", "Predictor", "Ready", "digit", "fit_to", "prepared", "read_image"]
 
 _WORKING_SIZE = 256  # pixels: larger pictures are shrunk to it first
 _CELLS = 64  # a side, at most, of the raster that blobs are told apart on
@@ -47,16 +49,56 @@ class Answer:
         return self.top[0][0]
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A network that can answer, with the facts that pictures are prepared by."""
+
+    facts: Facts
+    model: torch.nn.Module
+
+    @classmethod
+    def of_run(cls, run: Run, which: str = "last") -> Ready:
+        """A run's network, with its ``"last"`` or its ``"best"`` weights."""
+        return cls(run.facts, run.model(which))
+
+    @classmethod
+    def of_weights(
+        cls, name: str, weights: str | Path, classes: Sequence[str] | None = None
+    ) -> Ready:
+        """One of our networks by name, with the weights in a file and its own preprocessing.
+
+        It has as many outputs as the file; ``classes`` are their names, by default numbers.
+
+        Raises:
+            ValueError: the network has no preprocessing, or not as many outputs as ``classes``.
+            WeightsError: the file cannot be read, or is another network's.
+        """
+        own = preprocessing_of(name)
+        if own is None:
+            raise ValueError(
+                f"{name}: has no size, mean and deviation of its own to prepare pictures with; "
+                f"only a run knows them then (cenote train {name})"
+            )
+        model, outputs = loaded(name, weights)
+        if classes is not None and len(classes) != outputs:
+            raise ValueError(
+                f"classes: found {len(classes)} names, {name} has {outputs} outputs in {weights}"
+            )
+        names = tuple(map(str, range(outputs))) if classes is None else tuple(classes)
+        shape = (own.channels, own.crop, own.crop)
+        return cls(Facts(name, "", shape, names, own.mean, own.std, resize=own.resize), model)
+
+
 class Predictor:
-    """A run's network with what its data taught it about pictures.
+    """A run's network, or another that is ready, with what pictures have to become for it.
 
     >>> Predictor(Run.open("runs/lenet5"))("three.png").label  # doctest: +SKIP
     '3'
     """
 
-    def __init__(self, run: Run, which: str = "last") -> None:
-        self.facts = run.facts
-        self.model = run.model(which)
+    def __init__(self, run: Run | Ready, which: str = "last") -> None:
+        ready = run if isinstance(run, Ready) else Ready.of_run(run, which)
+        self.facts, self.model = ready.facts, ready.model
 
     def __call__(self, path: str | Path, top: int = 3) -> Answer:
         """The ``top`` most probable classes of the picture in the file ``path``.
@@ -80,7 +122,7 @@ class Predictor:
     def _pixels(self, path: Path) -> torch.Tensor:
         if self.facts.digits:
             return fit_to(self.facts, read_image(path))
-        return _as_trained(path, *self.facts.shape)
+        return _as_trained(path, self.facts)
 
 
 def fit_to(facts: Facts, grey: torch.Tensor) -> torch.Tensor:
@@ -89,29 +131,43 @@ def fit_to(facts: Facts, grey: torch.Tensor) -> torch.Tensor:
     A digit becomes one of MNIST's; what else there is keeps its values, and the largest part of
     the size's proportions is scaled to it, as a folder of pictures does it for the training.
     """
+    if facts.digits:
+        return digit(grey).expand(facts.shape[0], -1, -1)
+    from PIL import Image
+
+    return prepared(facts, Image.fromarray((grey * 255).round().to(torch.uint8).numpy()))
+
+
+def prepared(facts: Facts, picture: Image.Image) -> torch.Tensor:
+    """A decoded picture as the network expects it, (C, H, W) in [0, 1]: as :class:`Predictor` does.
+
+    Raises:
+        ValueError: the picture shows nothing, or has pixels outside 0 to 1.
+    """
+    if facts.digits:
+        return fit_to(facts, _grey(picture))
+    return _planes(facts, fitted(picture, _shape(facts)))
+
+
+def _shape(facts: Facts) -> Shape:
     channels, height, width = facts.shape
-    fitted = digit(grey) if facts.digits else _fitted(grey, height, width)
-    return fitted.expand(channels, -1, -1)
+    return Shape(3 if channels == 3 else 1, height, width, facts.resize)
 
 
-def _fitted(grey: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    from PIL import Image, ImageOps
-
-    image = Image.fromarray((grey * 255).round().to(torch.uint8).numpy())
-    fitted = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.asarray(fitted).astype(np.float32) / 255)
+def _planes(facts: Facts, pixels: torch.Tensor) -> torch.Tensor:
+    return (pixels.to(torch.float32) / 255).expand(facts.shape[0], -1, -1)
 
 
-def _as_trained(path: Path, channels: int, height: int, width: int) -> torch.Tensor:
+def _as_trained(path: Path, facts: Facts) -> torch.Tensor:
     """The picture (C, H, W) in [0, 1], read by what reads a folder of pictures to train with."""
     if not path.is_file():
         raise ImageError(f"{path}: no such file")
     try:
         with guarded():
-            pixels = read_picture(path, Shape(3 if channels == 3 else 1, height, width))
+            pixels = read_picture(path, _shape(facts))
     except DataError as error:
         raise ImageError(str(error)) from None
-    return (pixels.to(torch.float32) / 255).expand(channels, -1, -1)
+    return _planes(facts, pixels)
 
 
 def read_image(path: Path) -> torch.Tensor:
@@ -132,11 +188,15 @@ def _opened(path: Path) -> Image.Image:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
+        if path.stat().st_size == 0:
+            raise ImageError(f"{path}: empty file")
         with Image.open(path) as image:
             image.load()
             return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
+    except ImageError:
+        raise
     except UnidentifiedImageError:
         raise ImageError(f"{path}: not a picture in a format that can be read") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

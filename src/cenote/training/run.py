@@ -24,13 +24,14 @@ import torch
 import cenote
 from cenote.data import Dataset, load
 from cenote.data._find import holds_idx
+from cenote.models import Preprocessing
 from cenote.training.checkpoint import Checkpoint, CheckpointError, load_model
 from cenote.training.config import Config
 from cenote.training.files import LEFTOVER, replace_json, replace_text
 from cenote.training.locking import LOCK
-from cenote.training.sources import Given, Network, digest_of, make_network
+from cenote.training.sources import Given, Network, begin_with, digest_of, make_network
 
-__all__ = ["SPLIT_SEED", "Facts", "Run", "RunError", "claim"]
+__all__ = ["SPLIT_SEED", "Facts", "Run", "RunError", "check_named", "claim", "in_vain"]
 
 FORMAT = 1
 
@@ -57,21 +58,33 @@ class Facts:
     """Of one label: () for a class, and for a single quantity."""
     digits: bool = False
     """Whether the images are MNIST's digits, or like them: pictures are then made so, too."""
+    resize: int | None = None
+    """To what the shorter side of a picture is brought before the middle is cut out, if it is."""
 
     def __post_init__(self) -> None:
         # What a training does with a constant channel, everything that reads the facts does alike.
         object.__setattr__(self, "std", tuple(value or 1.0 for value in self.std))
 
     @classmethod
-    def of(cls, whole: Dataset, train: Dataset, data: str = "") -> Facts:
+    def of(
+        cls,
+        whole: Dataset,
+        train: Dataset,
+        data: str = "",
+        *,
+        resize: int | None = None,
+        own: Preprocessing | None = None,
+    ) -> Facts:
         """The facts of ``whole``, of which ``train`` is what weights are fitted to.
 
-        ``data`` is the name or the path that it was loaded by.
+        ``data`` is the name or the path that it was loaded by, ``resize`` what it was loaded with.
+        Where weights come from elsewhere, their ``own`` mean and deviation take the place of the
+        data's.
         """
-        mean, std = train.statistics()
+        mean, std = train.statistics() if own is None else (own.mean, own.std)
         shape, target = tuple(whole.images.shape[1:]), tuple(whole.labels.shape[1:])
         facts = cls(whole.name, whole.fingerprint, shape, whole.classes, mean, std, target)
-        return replace(facts, digits=_of_digits(facts, data))
+        return replace(facts, digits=_of_digits(facts, data), resize=resize)
 
     @property
     def outputs(self) -> int:
@@ -107,6 +120,7 @@ class Run:
 
     def write_config(self) -> None:
         """Write ``config.json``, with which the folder becomes a run."""
+        self.last.unlink(missing_ok=True)  # the first weights of a run that ended in vain
         stored = {
             "format": FORMAT,
             **self.versions,
@@ -184,6 +198,7 @@ class Run:
             raise ValueError(f"split = {split!r}: must be one of train, validation, test")
         whole = self._whole(split)
         if split == "test":
+            self._check_test(whole)
             return whole
         self.check_data(whole)
         train, validation = whole.split(self.config.settled(whole).validation or 0, SPLIT_SEED)
@@ -196,15 +211,37 @@ class Run:
             if found is None:
                 raise RunError(f"{self.folder}: no test data were given")
             return found
+        check_named(config)
         part: Literal["train", "test"] = "test" if split == "test" else "train"
-        return load(config.data, part, data_dir=config.data_dir, download=config.download)
+        return load(
+            config.data, part, data_dir=config.data_dir, download=config.download, **config.pictures
+        )
 
     def check_data(self, whole: Dataset) -> None:
         """Hold the training images ``whole`` to those that the run was started with."""
-        if whole.fingerprint != self.facts.fingerprint:
+        self._compare(whole, self.facts.fingerprint, "data than the run was started with")
+
+    def _check_test(self, test: Dataset) -> None:
+        """Hold test data to what the network was measured on, or else to its training data."""
+        noted = (self.summary or {}).get("test_fingerprint")
+        if noted is not None:
+            self._compare(test, noted, "test data than the run was measured on")
+        facts, shape = self.facts, tuple(test.images.shape[1:])
+        kinds = ("quantities", "classes")
+        kind, wanted = kinds[not test.regression], kinds[bool(facts.classes)]
+        target = tuple(test.labels.shape[1:]) if facts.target else ()  # of old runs it is not known
+        if (shape, kind, target) != (facts.shape, wanted, facts.target):
             raise RunError(
-                f"{self.folder}: data = {self.config.data}: other data than the run was started "
-                f"with (fingerprint {whole.fingerprint[:12]}, then {self.facts.fingerprint[:12]})"
+                f"{self.folder}: data = {self.config.data}: test data of {shape} whose labels are "
+                f"{kind} of {target}; those of the training are {facts.shape}, {wanted} of "
+                f"{facts.target}"
+            )
+
+    def _compare(self, found: Dataset, wanted: str, what: str) -> None:
+        if found.fingerprint != wanted:
+            raise RunError(
+                f"{self.folder}: data = {self.config.data}: other {what} "
+                f"(fingerprint {found.fingerprint[:12]}, then {wanted[:12]})"
             )
 
     def network(self) -> torch.nn.Module:
@@ -212,12 +249,16 @@ class Run:
 
         Raises:
             ValueError: there is no network of that name, or it has not all of the options.
+            WeightsError: the weights that were given are another network's.
         """
         channels, *sizes = self.facts.shape
         size = sizes[0] if len(set(sizes)) == 1 else tuple(sizes)
         fixed = {"classes": self.facts.outputs, "channels": channels, "size": size}
-        name = self.config.network
-        return make_network(name, self.given.network, fixed, self.config.network_options)
+        name, given = self.config.network, self.given
+        network = make_network(name, given.network, fixed, self.config.network_options)
+        if given.weights is not None:
+            begin_with(network, given.weights, self.facts.outputs, self.config.title)
+        return network
 
     def checkpoint(self, path: Path) -> Checkpoint:
         """The checkpoint in ``path``, once it is known to be of this run's network.
@@ -282,12 +323,49 @@ def _of_digits(facts: Facts, data: str) -> bool:
     return data == "mnist" or gone or holds_idx(path)
 
 
+def check_named(config: Config) -> None:
+    """Make sure that the data of ``config`` can be looked up.
+
+    Raises:
+        RunError: they were handed over as an object, and have to be so again.
+    """
+    if config.handed_over is not None:
+        raise RunError(
+            f"{config.folder}: its data were handed over as an object, {config.data}, which no "
+            f"name leads to; in Python, fit(data=..., resume=True) takes it again"
+        )
+
+
+# What a run folder may hold before anything was learnt.
+_FIRST = frozenset({"config.json", "metrics.jsonl", "checkpoints", "tensorboard", LOCK})
+
+
+def in_vain(folder: Path) -> bool:
+    """Whether ``folder`` holds a run that ended before it had learnt and saved anything."""
+    if not (folder / "config.json").is_file():
+        return False
+    last = folder / "checkpoints" / "last.safetensors"
+    metrics = folder / "metrics.jsonl"
+    inside = [*folder.iterdir(), *last.parent.glob("*")]
+    if any(p.name not in _FIRST and p != last and p.suffix != LEFTOVER for p in inside):
+        return False
+    if metrics.exists() and metrics.stat().st_size:
+        return False
+    try:
+        state = Checkpoint.state_of(last) if last.exists() else {"epoch": 0, "batch": 0}
+    except CheckpointError:
+        return False
+    return state.get("epoch") == state.get("batch") == 0
+
+
 def claim(folder: Path) -> None:
-    """Make sure that a new run can begin in ``folder``: it must be new or empty.
+    """Make sure that a new run can begin in ``folder``: new, empty, or with one that was in vain.
 
     Raises:
         RunError: it is a file, or holds a run or anything else.
     """
+    if in_vain(folder):
+        return
     if (folder / "config.json").exists():
         raise RunError(
             f"out = {folder}: there is a run already; --resume (resume=True) goes on with it, "
