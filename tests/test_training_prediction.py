@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 import cenote
 from cenote import training
 from cenote.training import ImageError, Predictor
+from cenote.training.facts import Facts
 from cenote.training.prediction import digit, fit_to, read_image
-from cenote.training.run import Facts
 from training_helpers import QUICK, write_data
 
 

@@ -16,7 +16,8 @@ import torch.distributed as dist
 
 import cenote
 from cenote.training import Checkpoint, Run, together
-from cenote.training.together import ALONE, Group, norms_of
+from cenote.training.norming import norms_of
+from cenote.training.together import ALONE, Group
 from training_helpers import QUICK, as_arguments, assert_same_bits, figures, weights, write_data
 
 PLAIN = {**QUICK, "progress": "plain"}
@@ -358,7 +359,8 @@ def test_ctrl_c_is_answered_by_the_first_process_alone(data, tmp_path):
 KINDS = """
 import copy, os, torch, torch.distributed as dist
 from torch import nn
-from cenote.training.together import Group, norms_of
+from cenote.training.norming import norms_of
+from cenote.training.together import Group
 
 dist.init_process_group("gloo")
 rank = dist.get_rank()

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from cenote.data import DataError, Dataset, DataWarning
+from cenote.training.claiming import RunError
 from cenote.training.evaluation import Deviation, Evaluation, measure
 from cenote.training.files import replace_file
 from cenote.training.loop import Trainer
 from cenote.training.progress import Progress
-from cenote.training.run import RunError
 
 __all__ = ["draw", "finish"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +14,24 @@ import torch
 from cenote.allocator import tune_allocator as tuned_allocator
 from cenote.data import DataError, Dataset, load
 from cenote.data._find import holds_pictures, only_pictures
-from cenote.data._tensors import check_labels
 from cenote.models import Preprocessing
-from cenote.training.checkpoint import Checkpoint
-from cenote.training.config import FREE_ON_RESUME, Config, describe, option_names
+from cenote.training.asked import given_options, handed_over, stored_config
+from cenote.training.claiming import RunError, claim, in_vain
+from cenote.training.config import Config, describe
 from cenote.training.events import Events, check_installed
+from cenote.training.facts import Facts
 from cenote.training.files import remove_leftovers
 from cenote.training.finishing import draw, finish
 from cenote.training.locking import locked
 from cenote.training.loop import Trainer
 from cenote.training.progress import Progress, Several, open_progress
 from cenote.training.recipes import recipe as find_recipe
-from cenote.training.run import SPLIT_SEED, Facts, Run, RunError, check_named, claim, in_vain
+from cenote.training.run import SPLIT_SEED, Run, check_named
 from cenote.training.signals import Interrupted, Interrupts
-from cenote.training.sources import (
-    Given,
-    Network,
-    Weights,
-    as_dataset,
-    begun_with,
-    preprocessing_of,
-    title_of,
-    unlike,
-)
+from cenote.training.sources import Given, Network, Weights, begun_with, preprocessing_of
 from cenote.training.together import Group, joined, restarted
 
 __all__ = ["Result", "fit"]
-
-_SETTLED = ("augment", "validation", "size", "resize", "channels")
 
 
 @dataclass(frozen=True)
@@ -109,8 +99,8 @@ def fit(
     >>> result.accuracy  # doctest: +SKIP
     0.9915
     """
-    given = _given(what, options)
-    objects = _objects(what, data, test)
+    given = given_options(what, options)
+    objects = handed_over(what, data, test)
     if objects.train is not None:
         given["data"] = f"<{objects.train.name}>"  # no name that could be looked up
     elif data is not None:
@@ -129,7 +119,7 @@ def fit(
         progress = open_progress(asked.progress if group.first else "none")
         stack.callback(progress.close)
         resume = resume or (restarted() and group.told(lambda: _begun(asked.folder)))
-        config = group.told(lambda: _stored(given)) if resume else asked
+        config = group.told(lambda: stored_config(given)) if resume else asked
         torch.set_num_threads(config.threads or torch.get_num_threads())
         if chosen is not None:
             progress.say(f"recipe {recipe}: {chosen.result}")
@@ -280,74 +270,6 @@ def _position(trainer: Trainer) -> str:
     if trainer.epoch == trainer.batch == 0:
         return ""
     return f"; going on after epoch {trainer.epoch}, batch {trainer.batch}"
-
-
-def _given(what: str | Config | Network | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that the caller named, from both ways of naming them."""
-    given = dict(options)
-    if isinstance(what, Config):
-        given = {f.name: getattr(what, f.name) for f in fields(what)} | given
-    elif what is not None:
-        given = {"network": what if isinstance(what, str) else title_of(_network(what))} | given
-    unknown = sorted(set(given) - set(option_names()))
-    if unknown:
-        raise TypeError(
-            f"fit: no option {', '.join(unknown)}; there are {', '.join(option_names())}"
-        )
-    return given
-
-
-def _network(what: Any) -> Network:
-    if not isinstance(what, torch.nn.Module) and not callable(what):
-        raise TypeError(
-            f"fit: {what!r}: must be a network's name, a module, a function that makes one, or a "
-            f"Config, not {type(what).__name__}"
-        )
-    network: Network = what
-    return network
-
-
-def _objects(what: Any, data: Any, test: Any) -> Given:
-    """What was handed over as objects and not by name."""
-    network = None if what is None or isinstance(what, (str, Config)) else _network(what)
-    if data is None or isinstance(data, (str, Path)):
-        if test is not None:
-            raise TypeError("fit: test: only beside data that is no name; a name has its own")
-        return Given(network)
-    train = as_dataset(data, "data")
-    return Given(network, train, None if test is None else _measured(test, train))
-
-
-def _measured(test: Any, train: Dataset) -> Dataset:
-    """The test data, once it is known that what learns from ``train`` can be measured on them."""
-    found = as_dataset(test, "test")
-    if (difference := unlike(found, train)) is not None:
-        raise ValueError(f"fit: test: {difference}")
-    if not isinstance(test, Dataset):
-        return as_dataset(test, "test", train.classes or None)
-    check_labels("test", found.labels, train.classes)
-    return found
-
-
-def _stored(given: Mapping[str, Any]) -> Config:
-    """The configuration of the run to resume, held against the options that were ``given``."""
-    asked = Config(**given)
-    run = Run.open(asked.folder)
-    for name in given:
-        if name in FREE_ON_RESUME or (name == "data" and asked.handed_over == run.config.data):
-            continue  # before objects were marked, they were noted down by their name
-        new, old = getattr(asked, name), getattr(run.config, name)
-        # Left open, they were settled by the data or the weights when the run began.
-        if new != old and not (new is None and name in _SETTLED):
-            raise RunError(
-                f"{name} = {new}: the run in {run.folder} was started with {name} = {old}; "
-                f"leave the option out, or begin a new run in another folder"
-            )
-    free = {name: getattr(asked, name) for name in given if name in FREE_ON_RESUME - {"out"}}
-    if asked.threads is None:  # sums in the same order, for the same bits
-        saved = Checkpoint.state_of(run.last).get("threads") if run.last.exists() else None
-        free["threads"] = saved or run.config.threads
-    return replace(run.config, **free)
 
 
 @contextlib.contextmanager

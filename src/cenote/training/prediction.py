@@ -19,7 +19,8 @@ import torch.nn.functional as F
 
 from cenote.data import DataError
 from cenote.data._pictures import Shape, fitted, guarded, read_picture
-from cenote.training.run import Facts, Run
+from cenote.training.facts import Facts
+from cenote.training.run import Run
 from cenote.training.sources import loaded, preprocessing_of
 
 if TYPE_CHECKING:

@@ -23,79 +23,19 @@ import torch
 
 import cenote
 from cenote.data import Dataset, load
-from cenote.data._find import holds_idx
-from cenote.models import Preprocessing
 from cenote.training.checkpoint import Checkpoint, CheckpointError, load_model
+from cenote.training.claiming import RunError
 from cenote.training.config import Config
-from cenote.training.files import LEFTOVER, replace_json, replace_text
-from cenote.training.locking import LOCK
+from cenote.training.facts import Facts, of_digits
+from cenote.training.files import replace_json, replace_text
 from cenote.training.sources import Given, Network, begin_with, digest_of, make_network
 
-__all__ = ["SPLIT_SEED", "Facts", "Run", "RunError", "check_named", "claim", "in_vain"]
+__all__ = ["SPLIT_SEED", "Run", "check_named"]
 
 FORMAT = 1
 
 # One division for all seeds, so that runs of different seeds are measured on the same images.
 SPLIT_SEED = 0
-
-
-class RunError(ValueError):
-    """A run folder is missing, in the way, or not the run that was asked for."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a run must remember of its data: the numbers that every later image is treated with."""
-
-    name: str
-    fingerprint: str
-    shape: tuple[int, ...]
-    """Of one input: channels first."""
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    target: tuple[int, ...] = ()
-    """Of one label: () for a class, and for a single quantity."""
-    digits: bool = False
-    """Whether the images are MNIST's digits, or like them: pictures are then made so, too."""
-    resize: int | None = None
-    """To what the shorter side of a picture is brought before the middle is cut out, if it is."""
-
-    def __post_init__(self) -> None:
-        # What a training does with a constant channel, everything that reads the facts does alike.
-        object.__setattr__(self, "std", tuple(value or 1.0 for value in self.std))
-
-    @classmethod
-    def of(
-        cls,
-        whole: Dataset,
-        train: Dataset,
-        data: str = "",
-        *,
-        resize: int | None = None,
-        own: Preprocessing | None = None,
-    ) -> Facts:
-        """The facts of ``whole``, of which ``train`` is what weights are fitted to.
-
-        ``data`` is the name or the path that it was loaded by, ``resize`` what it was loaded with.
-        Where weights come from elsewhere, their ``own`` mean and deviation take the place of the
-        data's.
-        """
-        mean, std = train.statistics() if own is None else (own.mean, own.std)
-        shape, target = tuple(whole.images.shape[1:]), tuple(whole.labels.shape[1:])
-        facts = cls(whole.name, whole.fingerprint, shape, whole.classes, mean, std, target)
-        return replace(facts, digits=_of_digits(facts, data), resize=resize)
-
-    @property
-    def outputs(self) -> int:
-        """How many classes, or else how many channels of quantities, a network has to give."""
-        return len(self.classes) or (self.target[0] if self.target else 1)
-
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Facts:
-        """The facts as ``config.json`` holds them."""
-        lists: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-        return cls(**lists)
 
 
 @dataclass(frozen=True)
@@ -146,7 +86,7 @@ class Run:
             facts = Facts.from_json(stored["data"])
             config = Config.from_json({**stored["options"], "out": folder})
             if "digits" not in stored["data"]:  # written before it was noted
-                facts = replace(facts, digits=_of_digits(facts, config.data))
+                facts = replace(facts, digits=of_digits(facts, config.data))
             versions = {name: stored[name] for name in ("cenote", "torch")}
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path}: not the configuration of a run ({error})") from None
@@ -313,16 +253,6 @@ class Run:
         return model.eval()
 
 
-def _of_digits(facts: Facts, data: str) -> bool:
-    """Whether ``data`` is MNIST, or IDX files like its own; pictures in folders are themselves."""
-    if facts.classes != tuple("0123456789") or facts.shape[1:] != (28, 28):
-        return False
-    path = Path(data)
-    # Of files that are gone nothing else is known: those of IDX were all that could be meant once.
-    gone = path.is_absolute() and not path.exists() and path.suffix != ".npz"
-    return data == "mnist" or gone or holds_idx(path)
-
-
 def check_named(config: Config) -> None:
     """Make sure that the data of ``config`` can be looked up.
 
@@ -334,46 +264,3 @@ def check_named(config: Config) -> None:
             f"{config.folder}: its data were handed over as an object, {config.data}, which no "
             f"name leads to; in Python, fit(data=..., resume=True) takes it again"
         )
-
-
-# What a run folder may hold before anything was learnt.
-_FIRST = frozenset({"config.json", "metrics.jsonl", "checkpoints", "tensorboard", LOCK})
-
-
-def in_vain(folder: Path) -> bool:
-    """Whether ``folder`` holds a run that ended before it had learnt and saved anything."""
-    if not (folder / "config.json").is_file():
-        return False
-    last = folder / "checkpoints" / "last.safetensors"
-    metrics = folder / "metrics.jsonl"
-    inside = [*folder.iterdir(), *last.parent.glob("*")]
-    if any(p.name not in _FIRST and p != last and p.suffix != LEFTOVER for p in inside):
-        return False
-    if metrics.exists() and metrics.stat().st_size:
-        return False
-    try:
-        state = Checkpoint.state_of(last) if last.exists() else {"epoch": 0, "batch": 0}
-    except CheckpointError:
-        return False
-    return state.get("epoch") == state.get("batch") == 0
-
-
-def claim(folder: Path) -> None:
-    """Make sure that a new run can begin in ``folder``: new, empty, or with one that was in vain.
-
-    Raises:
-        RunError: it is a file, or holds a run or anything else.
-    """
-    if in_vain(folder):
-        return
-    if (folder / "config.json").exists():
-        raise RunError(
-            f"out = {folder}: there is a run already; --resume (resume=True) goes on with it, "
-            f"or choose another folder"
-        )
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"out = {folder}: is a file, must be a folder")
-    if folder.is_dir() and any(
-        path.suffix != LEFTOVER and path.name != LOCK for path in folder.iterdir()
-    ):
-        raise RunError(f"out = {folder}: is not empty and holds no run; choose another folder")

@@ -12,10 +12,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cenote.data import Batches, Dataset, augment
 from cenote.training.averaging import averaged
+from cenote.training.norming import norms_of
 from cenote.training.objective import Objective
 from cenote.training.recipe import optimizer, schedule
 from cenote.training.run import Run
-from cenote.training.together import ALONE, Group, norms_of
+from cenote.training.together import ALONE, Group
 
 __all__ = ["Stepper"]
 
