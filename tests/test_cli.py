@@ -53,6 +53,15 @@ def test_help_names_every_option(capsys, monkeypatch):
         assert f"--{name.replace('_', '-')}" in out
 
 
+def test_help_says_the_default_of_every_option(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    _, out, _ = call(capsys, "train", "--help")
+    lines = [line.lstrip("│ ") for line in out.splitlines()]
+    for name in option_names()[1:]:
+        (said,) = [line for line in lines if line.startswith(f"--{name.replace('_', '-')} ")]
+        assert "default" in said
+
+
 def test_train_does_what_fit_does(capsys, data, run, tmp_path):
     out = tmp_path / "run"
     arguments = ["train", "lenet5", "--data", data, "--out", out, *OPTIONS]

@@ -58,7 +58,9 @@ def _options(of: type, without: Sequence[str]) -> list[inspect.Parameter]:
         default = (
             typer.Argument(field.default, help=words)
             if field.name == "network"
-            else typer.Option(field.default, option, help=words)
+            else typer.Option(
+                field.default, option, help=words, show_default=_shown(field.default, words)
+            )
         )
         parameters.append(
             inspect.Parameter(
@@ -69,6 +71,13 @@ def _options(of: type, without: Sequence[str]) -> list[inspect.Parameter]:
             )
         )
     return parameters
+
+
+def _shown(default: Any, words: str) -> str | bool:
+    """How help says a default that it would be silent about, unless the help itself says it."""
+    if default is False:
+        return "no"
+    return "none" if default is None and "default" not in words else True
 
 
 def _with_options(

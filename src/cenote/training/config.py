@@ -66,7 +66,7 @@ class Config:
         "lenet5",
         f"Network to train, FILE.py:make_model or one of ours: {', '.join(network_names())}.",
     )
-    data: str = _option("mnist", "Data set, by name, or where its files are.")
+    data: str = _option("mnist", f"Data set, {', '.join(data_names())}, or where its files are.")
     out: Path | None = field(
         default=None, metadata={"help": "Folder of the run; runs/NETWORK by default."}
     )
@@ -144,9 +144,15 @@ class Config:
         low=0,
     )
     seed: int = _option(0, "Seed of weights, order, augmentation and dropout.", low=0)
-    activation: str | None = _option(None, "Activation, for networks that leave a choice.")
-    pool: str | None = _option(None, "Pooling, for networks that leave a choice.")
-    dropout: float | None = _option(None, "Dropout, where a network has it.", low=0.0, below=1.0)
+    activation: str | None = _option(
+        None, "Activation, for networks that leave a choice; by default the network's own."
+    )
+    pool: str | None = _option(
+        None, "Pooling, for networks that leave a choice; by default the network's own."
+    )
+    dropout: float | None = _option(
+        None, "Dropout, where a network has it; by default its own.", low=0.0, below=1.0
+    )
     prefetch: int = _option(1, "Batches that a thread makes ahead; the bits are the same.", low=0)
     device: str = _option("cpu", "cpu or cuda.", names=DEVICES)
     threads: int | None = _option(
