@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import shutil
 
 import pytest
@@ -24,3 +26,9 @@ def browser():
             yield opened
         finally:
             opened.close()
+
+
+def blob(text):
+    """The JSON text in a page."""
+    found = re.search(r'<script type="application/json" id="record">(.*?)</script>', text, re.S)
+    return json.loads(found[1])
