@@ -97,7 +97,7 @@ REFUSED = {
     "neither a known data set (mnist": ["train", "--data", "nowhere"],
     "no run there (it has no config.json)": ["eval", "nowhere"],
     "split = 'rest': must be one of train, validation, test": ["eval", "{run}", "--split", "rest"],
-    "checkpoint = 'first': must be last or best": ["eval", "{run}", "--weights", "first"],
+    "weights = 'first': must be last or best": ["eval", "{run}", "--weights", "first"],
     "no run there": ["predict", "nowhere", "image.png"],
     "Missing argument": ["predict", "{run}"],
 }

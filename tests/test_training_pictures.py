@@ -17,7 +17,7 @@ from cenote.inspection.subject import load_subject
 from cenote.models import Preprocessing, WeightsError
 from cenote.training import Interrupted, Predictor, Run
 from cenote.training.loop import Trainer
-from cenote.training.prediction import Ready
+from cenote.training.ready import Ready
 from cenote.training.sources import preprocessing_of
 from commands import call, refused
 from training_helpers import QUICK, as_arguments, assert_same_bits, weights, write_data
@@ -454,7 +454,14 @@ def test_a_network_of_ones_own_begins_with_weights_too(monkeypatch, tmp_path):
     wanted = first.model.state_dict()
     assert torch.equal(found["first.weight"], wanted["first.weight"])
     assert found["last.weight"].shape == (3, 4)
-    facts, trained = Run.open("run").facts, data.load(three, "train", size=16)
+    facts, before = Run.open("run").facts, first.run.facts
+    assert (facts.mean, facts.std) == (before.mean, before.std)
+    torch.save(wanted, "mine.pth")  # which does not say what it was fitted to
+    starting(
+        monkeypatch,
+        lambda: cenote.fit(name, data=str(three), out="two", size=16, weights="mine.pth", **ONE),
+    )
+    facts, trained = Run.open("two").facts, data.load(three, "train", size=16)
     assert (facts.mean, facts.std) == trained.statistics()
     torch.save({"first.weight": wanted["first.weight"]}, "half.pth")
     message = "half.pth: not those of mine.py:Mine: 3 missing"
@@ -479,3 +486,101 @@ def test_what_differs_in_more_than_the_classes_is_refused(tmp_path, reason):
         cenote.fit("tiny", data=str(root), out="run", weights="other.pth", **ONE)
     with pytest.raises(WeightsError, match="not those of tiny"):
         Ready.of_weights("tiny", "other.pth")
+
+
+# Weights of a run, in a file.
+
+
+def test_an_exported_network_brings_its_preparation_and_classes(capsys, tmp_path):
+    root = lay(tmp_path / "pets")
+    run = cenote.fit("tiny", data=str(root), out=tmp_path / "run", size=12, **ONE).run
+    assert run.facts.mean != MEAN
+    file = tmp_path / "tiny.safetensors"
+    assert call(capsys, "export", run.folder, "--format", "safetensors", "--out", file)[0] == 0
+    shown = root / "cat" / "0.png"
+    expected = Predictor(run)(shown)
+    found = Predictor(Ready.of_weights("tiny", file))(shown)
+    assert [name for name, _ in found.top] == [name for name, _ in expected.top]
+    for (_, a), (_, b) in zip(found.top, expected.top, strict=True):
+        assert a == pytest.approx(b, abs=1e-6)
+    with pytest.raises(ValueError, match="of tiny, not of lenet5"):
+        Ready.of_weights("lenet5", file)
+
+
+def test_a_checkpoint_belongs_to_its_run(tmp_path):
+    run = cenote.fit(
+        "tiny", data=str(lay(tmp_path / "pets")), out=tmp_path / "run", size=12, **ONE
+    ).run
+    with pytest.raises(ValueError, match=r"of the run .*run: give that, not tiny"):
+        Ready.of_weights("tiny", run.last)
+    alone = tmp_path / "alone" / "last.safetensors"
+    alone.parent.mkdir()
+    alone.write_bytes(run.last.read_bytes())
+    with pytest.raises(WeightsError, match="a checkpoint apart from its run"):
+        Ready.of_weights("tiny", alone)
+
+
+def test_a_training_that_begins_with_a_runs_weights_prepares_as_that_run(tmp_path, monkeypatch):
+    first = cenote.fit(
+        "tiny", data=str(lay(tmp_path / "pets")), out=tmp_path / "one", size=12, **ONE
+    ).run
+    other = str(lay(tmp_path / "more", seed=50))
+    run = cenote.fit("tiny", data=other, out=tmp_path / "two", weights=str(first.last), **ONE).run
+    assert (run.facts.mean, run.facts.std) == (first.facts.mean, first.facts.std)
+    assert run.facts.shape == first.facts.shape == (3, 12, 12)
+
+
+def test_of_averaged_weights_a_file_gives_the_averages(tmp_path):
+    data = str(write_data(tmp_path / "data"))
+    run = cenote.fit("lenet5", data=data, out=tmp_path / "run", **{**QUICK, "ema": 0.9}).run
+    found = models._weights.read_weights(run.last)
+    assert all(torch.equal(found[n], t) for n, t in run.model().state_dict().items())
+
+
+# Folders that are not quite what is expected.
+
+
+def test_the_test_part_is_read_as_the_training_part(tmp_path):
+    root = divided(tmp_path / "parts")
+    for path in (root / "test").rglob("*.png"):
+        Image.open(path).convert("L").save(path)
+    result = cenote.fit("tiny", data=str(root), out=tmp_path / "run", size=16, **ONE)
+    assert result.summary["test_images"] == 12
+    assert result.run.data("test").images.shape[1:] == (3, 16, 16)
+
+
+def test_a_validation_part_of_its_own_is_said_to_be_left_aside(tmp_path, capsys):
+    root = divided(tmp_path / "parts")
+    lay(root / "val", seed=2000)
+    options = {**ONE, "validation": 2, "progress": "plain"}
+    cenote.fit("tiny", data=str(root), out=tmp_path / "run", size=16, **options)
+    assert "note: the data have a validation part of their own" in capsys.readouterr().out
+
+
+def test_loose_pictures_are_told_where_to_lie(tmp_path):
+    root = tmp_path / "loose"
+    root.mkdir()
+    picture(1, 20, 20).save(root / "a.jpg")
+    for options in ({}, {"size": 16}):
+        with pytest.raises(
+            data.DataError, match=r"one sub-folder for each class; here are 1 in none"
+        ):
+            cenote.fit("tiny", data=str(root), out=tmp_path / "run", **ONE, **options)
+
+
+def test_a_network_of_sequences_takes_no_pictures(tmp_path):
+    options = {**QUICK, "epochs": 1, "augment": "none"}
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(40, 3))
+    pair = (torch.randn(60, 1, 40), torch.arange(60) % 3)
+    run = cenote.fit(net, data=pair, out=tmp_path / "run", **options).run
+    picture(1, 20, 20).save(tmp_path / "a.png")
+    ready = Ready(run.facts, net)
+    with pytest.raises(training.ImageError, match="learnt inputs of 1x40, no pictures"):
+        Predictor(ready)(tmp_path / "a.png")
+
+
+def test_names_may_begin_with_a_byte_order_mark(tmp_path):
+    from cenote.training.answers import _names
+
+    (tmp_path / "names.txt").write_text("cat\ndog\n", encoding="utf-8-sig")
+    assert _names(tmp_path / "names.txt") == ["cat", "dog"]

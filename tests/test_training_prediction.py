@@ -286,5 +286,5 @@ def test_the_best_weights_can_be_asked_too(tmp_path, run):
     path = tmp_path / "seven.png"
     seven().save(path)
     assert len(Predictor(run, "best")(path).top) == 3
-    with pytest.raises(ValueError, match="checkpoint = 'first': must be last or best"):
+    with pytest.raises(ValueError, match="weights = 'first': must be last or best"):
         training.Run.open(run.folder).model("first")

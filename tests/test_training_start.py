@@ -144,6 +144,17 @@ def test_what_was_learnt_or_is_not_ours_is_never_begun_over(data, net, tmp_path)
     assert run.last.read_bytes() == before
 
 
+@pytest.mark.parametrize("content", ['{"my": "own"}', "not json", "[1]"])
+def test_a_config_of_somebody_elses_is_left_alone(data, tmp_path, content):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "config.json").write_text(content)
+    with pytest.raises(RunError, match=r"there is a run already|holds no run"):
+        cenote.fit("lenet5", data=str(data), out=out, **OWN)
+    assert (out / "config.json").read_text() == content
+    assert [path.name for path in out.iterdir()] == ["config.json"]
+
+
 # A batch of one sample under batch norm.
 
 
@@ -182,6 +193,34 @@ def test_a_batch_of_one_sample_with_maps_is_fine(pairs, tmp_path, batch_size):
     options = {**OWN, "batch_size": batch_size, "epochs": 1}
     result = cenote.fit(make, data=pairs, out=tmp_path / "run", **options)
     assert len(result.history) == 1
+
+
+class Frozen(nn.Sequential):
+    """Its norms stay in eval mode, as in fine-tuning with small batches."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.eval()
+        return self
+
+
+class Named(nn.Module):
+    def __init__(self, classes, size):
+        super().__init__()
+        self.norm, self.last = nn.BatchNorm2d(1), nn.Linear(size * size, classes)
+
+    def forward(self, x):
+        return self.last(self.norm(input=x).flatten(1))
+
+
+@pytest.mark.parametrize("make", [
+    lambda classes, size: Frozen(*normed(classes, size)), Named,
+], ids=["frozen", "named"])  # fmt: skip
+def test_norms_that_can_take_a_batch_of_one_are_let_be(pairs, tmp_path, make):
+    options = {**OWN, "batch_size": 79, "epochs": 1}
+    assert len(cenote.fit(make, data=pairs, out=tmp_path / "run", **options).history) == 1
 
 
 def test_looking_for_it_changes_no_number(pairs, tmp_path):
@@ -319,6 +358,19 @@ def test_a_run_goes_on_with_as_many_threads_as_before(data, tmp_path, monkeypatc
         torch.set_num_threads(before)
     assert resumed.summary["threads"] == 2
     assert "note: " not in capsys.readouterr().out
+
+
+def test_another_number_of_processes_takes_its_own_threads(data, tmp_path):
+    from cenote.training.asked import stored_config
+
+    run = cenote.fit("lenet5", data=str(data), out=tmp_path / "run", **{**QUICK, "threads": 2}).run
+    (run.folder / "config.json").write_text(
+        (run.folder / "config.json").read_text().replace('"threads": 2', '"threads": null')
+    )
+    given = {"out": run.folder}
+    assert stored_config(given, 1).threads == 2
+    assert stored_config(given, 4).threads is None
+    assert stored_config({**given, "threads": 3}, 4).threads == 3
 
 
 # The network's file without what is in it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -335,6 +336,87 @@ def test_batch_norms_are_their_own_again_after_a_step():
     with pytest.raises(KeyError), Group(0, 2).measuring(norms, False):
         raise KeyError
     assert type(model[0]) is torch.nn.BatchNorm1d
+
+
+def gathering(ranks):
+    """A sum over processes that are threads, one after the other's arrival."""
+    barrier, lock, sums = threading.Barrier(ranks), threading.Lock(), []
+
+    def all_reduce(value):
+        with lock:
+            sums.append(value.clone())
+        barrier.wait(20)
+        value.copy_(sum(sums))
+        barrier.wait(20)
+        with lock:
+            sums.clear()
+        barrier.wait(20)
+
+    return all_reduce
+
+
+def at_once(work, ranks=2):
+    """``work(rank)`` in as many threads, and what each gave or raised."""
+    found = [None] * ranks
+
+    def run(rank):
+        try:
+            found[rank] = work(rank)
+        except ValueError as error:
+            found[rank] = error
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(ranks)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return found
+
+
+@pytest.fixture
+def two(monkeypatch):
+    monkeypatch.setattr(dist, "all_reduce", gathering(2))
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.nn.BatchNorm2d(3, affine=False),
+        lambda: torch.nn.BatchNorm2d(3, track_running_stats=False),
+        lambda: torch.nn.BatchNorm2d(3, momentum=None),
+    ],
+)
+@pytest.mark.parametrize("change", ["nothing", "no bias", "tracks no more"])
+def test_a_norm_of_two_processes_is_that_of_one(two, make, change):
+    torch.manual_seed(0)
+    alone, whole = make(), torch.randn(6, 3, 4, 4)
+    if change == "no bias":
+        alone.bias = None
+    elif change == "tracks no more":
+        alone.track_running_stats = False
+    copies = [copy.deepcopy(alone) for _ in range(2)]
+    expected = alone(whole)
+
+    def work(rank):
+        with Group(rank, 2).measuring([copies[rank]], True):
+            return copies[rank](whole[rank * 2 : rank * 4 + 2])
+
+    torch.testing.assert_close(torch.cat(at_once(work)), expected, rtol=1e-5, atol=1e-5)
+    for name, value in alone.state_dict().items():
+        torch.testing.assert_close(copies[0].state_dict()[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_processes_at_different_norms_say_so(two):
+    norms = [torch.nn.BatchNorm2d(3) for _ in range(2)]
+    x = torch.randn(4, 3, 4, 4)
+
+    def work(rank):
+        with Group(rank, 2).measuring(copies[rank], True):
+            return copies[rank][rank](x)
+
+    copies = [copy.deepcopy(norms) for _ in range(2)]
+    assert all("at different ones at the same time" in str(found) for found in at_once(work))
 
 
 def test_ctrl_c_is_answered_by_the_first_process_alone(data, tmp_path):

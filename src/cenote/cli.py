@@ -23,7 +23,7 @@ from cenote import training
 from cenote.benchmarking import convolution
 from cenote.benchmarking.pooling import Plan
 from cenote.training import Answer, Config, ImageError, Interrupted, Run
-from cenote.training.prediction import Ready
+from cenote.training.ready import Ready
 
 __all__ = ["app", "main"]
 

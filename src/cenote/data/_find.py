@@ -25,6 +25,8 @@ Split = Literal["train", "validation", "test"]
 MADE: dict[str, Callable[[str], Dataset]] = {"mnist1d": mnist1d, "traffic": traffic}
 """The data sets that the package makes itself."""
 
+_PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
 _TEST_SEED = 0  # of the draw of a test part, where a data set has none
 
 _SYSTEM = Path("/usr/share/datasets")  # where Debian's package dataset-fashion-mnist installs
@@ -67,6 +69,7 @@ def load(
     if split not in there:
         raise ValueError(f"split = {split!r}: must be one of {', '.join(there)}")
     if not holds_pictures(name_or_path):
+        _refuse_loose(name_or_path)
         only_pictures(name_or_path, size=size, resize=resize, channels=channels, bad=bad)
     name = name_or_path if isinstance(name_or_path, str) else ""
     if name in MADE:
@@ -176,6 +179,23 @@ def holds_idx(path: Path) -> bool:
     folder = path if path.is_dir() else path.parent
     here = path.is_dir() or any(path.name in file_names(stem) for stem in FILES)
     return here and any(_file(folder, stem) is not None for stem in FILES)
+
+
+def _refuse_loose(where: str | Path) -> None:
+    """Refuse a folder whose pictures lie in no class's folder.
+
+    Raises:
+        DataError: it is one.
+    """
+    path = Path(where).expanduser()
+    if where in names() or not path.is_dir() or holds_idx(path):
+        return
+    loose = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _PICTURES)
+    if loose:
+        raise DataError(
+            f"{path}: pictures must lie in one sub-folder for each class; here are {len(loose)} "
+            f"in none ({loose[0]})"
+        )
 
 
 def _holds_folders(path: Path) -> bool:

@@ -326,7 +326,7 @@ def without_name(argument: str, where: str) -> str:
     """What to say of a file of Python that is named without what makes the network in it."""
     if not Path(where).is_file():
         return f"{argument} = {where!r}: no such file"
-    tree = ast.parse(Path(where).read_bytes())  # without running it
+    tree = ast.parse(Path(where).read_bytes(), filename=where)  # without running it
     kinds = (ast.FunctionDef, ast.ClassDef)
     names = [node.name for node in tree.body if isinstance(node, kinds)]
     offered = [name for name in names if not name.startswith("_")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-__all__ = ["WeightsError", "of_other_classes", "put_weights", "read_weights"]
+__all__ = ["WeightsError", "metadata_of", "of_other_classes", "put_weights", "read_weights"]
 
 _SHOWN = 5  # names of each kind that a message lists
 _INSIDE = ("state_dict", "model_state_dict", "model")  # where training scripts keep the weights
-_OF_A_RUN = "model/"  # what the names begin with in a checkpoint of cenote
+_OF_A_RUN = ("average/", "model/")
+"""What names begin with in a checkpoint of cenote: of the weights that count, where averaged."""
 
 
 class WeightsError(ValueError):
@@ -53,13 +55,36 @@ def _safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
+            start = ""
             if "cenote" in (file.metadata() or {}):
                 # A checkpoint holds more than the network; an exported network is all there is.
-                names = [name for name in names if name.startswith(_OF_A_RUN)] or names
+                start = next((s for s in _OF_A_RUN if any(n.startswith(s) for n in names)), "")
             # Copies: the file may be written anew while the network is in use.
-            return {name.removeprefix(_OF_A_RUN): file.get_tensor(name).clone() for name in names}
+            return {
+                name.removeprefix(start): file.get_tensor(name).clone()
+                for name in names if name.startswith(start)
+            }  # fmt: skip
     except SafetensorError as error:
         raise WeightsError(f"weights = {path}: not a whole safetensors file ({error})") from None
+
+
+def metadata_of(path: Path) -> dict[str, Any] | None:
+    """What cenote wrote into a safetensors file beside the tensors; None of other files.
+
+    Raises:
+        WeightsError: there is no such file, or it is damaged.
+    """
+    if not path.is_file():
+        raise WeightsError(f"weights = {path}: no such file")
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = (file.metadata() or {}).get("cenote")
+    except SafetensorError as error:
+        raise WeightsError(f"weights = {path}: not a whole safetensors file ({error})") from None
+    found: dict[str, Any] | None = None if said is None else json.loads(said)
+    return found
 
 
 def _torchs(path: Path) -> Any:

@@ -13,7 +13,8 @@ from cenote import models
 from cenote.data import Dataset, load
 from cenote.data._find import holds_pictures
 from cenote.training.files import replace_json, replace_text
-from cenote.training.prediction import Answer, ImageError, Predictor, Ready
+from cenote.training.prediction import Answer, ImageError, Predictor
+from cenote.training.ready import Ready
 from cenote.training.run import Run
 
 __all__ = [
@@ -76,7 +77,9 @@ def ours(name: str, weights: str, classes: Path | None = None) -> Ready:
 
 def _names(path: Path) -> list[str]:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
+        lines = [
+            line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        ]
     except FileNotFoundError:
         raise ValueError(f"classes = {path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -81,8 +81,10 @@ def _measured(test: Any, train: Dataset) -> Dataset:
     return found
 
 
-def stored_config(given: Mapping[str, Any]) -> Config:
+def stored_config(given: Mapping[str, Any], processes: int) -> Config:
     """The configuration of the run to resume, held against the options that were ``given``.
+
+    As many ``processes`` as before take as many threads as before, unless a number is given.
 
     Raises:
         RunError: there is no run, or it was started with other options; the message names one.
@@ -101,6 +103,7 @@ def stored_config(given: Mapping[str, Any]) -> Config:
             )
     free = {name: getattr(asked, name) for name in given if name in FREE_ON_RESUME - {"out"}}
     if asked.threads is None:  # sums in the same order, for the same bits
-        saved = Checkpoint.state_of(run.last).get("threads") if run.last.exists() else None
-        free["threads"] = saved or run.config.threads
+        state = Checkpoint.state_of(run.last) if run.last.exists() else {}
+        same = state.get("processes", 1) == processes
+        free["threads"] = (state.get("threads") if same else None) or run.config.threads
     return replace(run.config, **free)

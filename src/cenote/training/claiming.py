@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from cenote.training.checkpoint import Checkpoint, CheckpointError
@@ -21,7 +22,7 @@ _FIRST = frozenset({"config.json", "metrics.jsonl", "checkpoints", "tensorboard"
 
 def in_vain(folder: Path) -> bool:
     """Whether ``folder`` holds a run that ended before it had learnt and saved anything."""
-    if not (folder / "config.json").is_file():
+    if not _is_ours(folder / "config.json"):
         return False
     last = folder / "checkpoints" / "last.safetensors"
     metrics = folder / "metrics.jsonl"
@@ -35,6 +36,15 @@ def in_vain(folder: Path) -> bool:
     except CheckpointError:
         return False
     return state.get("epoch") == state.get("batch") == 0
+
+
+def _is_ours(config: Path) -> bool:
+    """Whether a run wrote the file ``config``, and nobody else."""
+    try:
+        stored = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(stored, dict) and {"format", "cenote", "torch", "options"} <= set(stored)
 
 
 def claim(folder: Path) -> None:

@@ -48,6 +48,7 @@ def export(run: Run, format: str, out: Path | None = None, which: str = "last") 
     model = run.model(which)
     facts = {
         "network": run.config.title,
+        "options": run.config.network_options,
         "weights": which,
         **{k: v for k, v in asdict(run.facts).items() if k != "fingerprint"},
     }

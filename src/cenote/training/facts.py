@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from cenote.data import Dataset
 from cenote.data._find import holds_idx
 from cenote.models import Preprocessing
+from cenote.models._weights import WeightsError, metadata_of
 
 __all__ = ["Facts", "of_digits"]
 
@@ -56,10 +58,48 @@ class Facts:
         facts = cls(whole.name, whole.fingerprint, shape, whole.classes, mean, std, target)
         return replace(facts, digits=of_digits(facts, data), resize=resize)
 
+    @classmethod
+    def of_weights(cls, path: Path) -> Facts | None:
+        """What is known of the data that the weights in a file were fitted to; None if nothing.
+
+        An exported network has its facts in the file, a checkpoint beside it in its run's folder.
+
+        Raises:
+            WeightsError: the file is a checkpoint apart from its run.
+        """
+        stored = metadata_of(path)
+        if stored is None:
+            return None
+        if "mean" not in stored:
+            config = path.parent.parent / "config.json"
+            if not config.is_file():
+                raise WeightsError(
+                    f"weights = {path}: a checkpoint apart from its run, which knows how its "
+                    f"pictures were made; write the weights with cenote export --format safetensors"
+                )
+            stored = json.loads(config.read_text(encoding="utf-8"))["data"]
+        names = cls.__dataclass_fields__
+        return cls.from_json({"fingerprint": "", **{k: v for k, v in stored.items() if k in names}})
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """The preparation of square pictures as a network has it; None for other inputs."""
+        channels, *sides = self.shape
+        if channels not in (1, 3) or len(sides) != 2 or sides[0] != sides[1]:
+            return None
+        return Preprocessing(self.resize or sides[0], sides[0], self.mean, self.std)
+
     @property
     def outputs(self) -> int:
         """How many classes, or else how many channels of quantities, a network has to give."""
         return len(self.classes) or (self.target[0] if self.target else 1)
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What the data decide of a network: its classes, channels and size."""
+        channels, *sizes = self.shape
+        size = sizes[0] if len(set(sizes)) == 1 else tuple(sizes)
+        return {"classes": self.outputs, "channels": channels, "size": size}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Facts:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from cenote.allocator import tune_allocator as tuned_allocator
-from cenote.data import DataError, Dataset, load
+from cenote.data import DataError, Dataset, load, parts
 from cenote.data._find import holds_pictures, only_pictures
 from cenote.models import Preprocessing
 from cenote.training.asked import given_options, handed_over, stored_config
@@ -118,8 +118,10 @@ def fit(
         stack.enter_context(group.watched(lambda: _advice(asked.folder, group)))
         progress = open_progress(asked.progress if group.first else "none")
         stack.callback(progress.close)
-        resume = resume or (restarted() and group.told(lambda: _begun(asked.folder)))
-        config = group.told(lambda: stored_config(given)) if resume else asked
+        # Of several hosts, torchrun counts the restarts of each by itself.
+        again = group.any(restarted())[0]
+        resume = resume or (again and group.told(lambda: _begun(asked.folder)))
+        config = group.told(lambda: stored_config(given, group.size)) if resume else asked
         torch.set_num_threads(config.threads or torch.get_num_threads())
         if chosen is not None:
             progress.say(f"recipe {recipe}: {chosen.result}")
@@ -169,7 +171,8 @@ def _begin(config: Config, resume: bool, given: Given, group: Group) -> tuple[Tr
         group.told(lambda: claim(config.folder))
     weights = own = None
     if config.weights is not None:
-        own = None if given.network is not None else preprocessing_of(config.network)
+        if stored is None and given.network is None:
+            own = _expects(config.network, config.weights)
         # A checkpoint holds the weights: once there is one, the file is not needed any more.
         if stored is None or not group.told(stored.last.exists):
             weights = Weights.read(config.weights)
@@ -200,7 +203,19 @@ def _begin(config: Config, resume: bool, given: Given, group: Group) -> tuple[Tr
         run = Run.new(config, facts, begun)
     trainer = Trainer(run, train, validation, group)  # an unknown network leaves no folder behind
     trainer.run = replace(run, given=given)  # without the file's tensors: nobody needs them twice
-    return trainer, [] if weights is None else [begun_with(trainer.model, weights)]
+    notes = [] if weights is None else [begun_with(trainer.model, weights)]
+    if given.train is None and len(validation) and "validation" in parts(config.data):
+        notes.append(
+            "note: the data have a validation part of their own, which is left aside; "
+            "validation images are drawn from those to train on"
+        )
+    return trainer, notes
+
+
+def _expects(network: str, weights: Path) -> Preprocessing | None:
+    """How pictures were prepared that ``weights`` were fitted to, as far as anybody says."""
+    facts = Facts.of_weights(weights)
+    return preprocessing_of(network) if facts is None else facts.preprocessing
 
 
 def _expected(config: Config, own: Preprocessing | None) -> Config:

@@ -27,6 +27,7 @@ class _GroupNorm(_BatchNorm):
     """
 
     counts = True
+    place = 0  # among the norms of the network
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise (N, C) or (N, C, *n); every process has to ask."""
@@ -35,7 +36,8 @@ class _GroupNorm(_BatchNorm):
         self._check_input_dim(input)  # type: ignore[no-untyped-call]
         x = input if input.dtype == torch.float64 else input.float()
         count, mean, variance = self._measured(x)
-        if self.running_mean is not None and self.running_var is not None:
+        if self.track_running_stats and self.running_mean is not None:
+            assert self.running_var is not None
             with torch.no_grad():
                 share = self._momentum()
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
@@ -45,7 +47,9 @@ class _GroupNorm(_BatchNorm):
         scale = (variance + self.eps).rsqrt().to(x.dtype).view(each)
         x = (x - mean.to(x.dtype).view(each)) * scale
         if self.weight is not None:
-            x = x * self.weight.view(each) + self.bias.view(each)
+            x = x * self.weight.view(each)
+        if self.bias is not None:
+            x = x + self.bias.view(each)
         return x.to(input.dtype)
 
     def _measured(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,9 +58,15 @@ class _GroupNorm(_BatchNorm):
         variance, mean = torch.var_mean(x, axes, correction=0)
         variance, mean = variance.double(), mean.double()
         count = mean.new_tensor([x.numel() // x.shape[1] if self.counts else 0])
-        sums = torch.cat([count, count * mean, count * (variance + mean.square())])
+        own = mean.new_tensor([self.place, self.place**2])
+        sums = torch.cat([own, count, count * mean, count * (variance + mean.square())])
         together: Tensor = _Sum.apply(sums)  # type: ignore[no-untyped-call]
-        count, total, squares = together.split((1, len(mean), len(mean)))
+        places, count, total, squares = together.split((2, 1, len(mean), len(mean)))
+        if places.tolist() != (own * dist.get_world_size()).tolist():
+            raise ValueError(
+                "batch norms: the processes are at different ones at the same time, so that they "
+                "cannot measure together; a network has to call them alike in all processes"
+            )
         mean = total / count
         return count, mean, squares / count - mean.square()
 
@@ -87,9 +97,10 @@ class _Sum(torch.autograd.Function):
 
 
 @functools.cache
-def in_group(kind: Any, counts: bool) -> Any:
+def in_group(kind: Any, counts: bool, place: int) -> Any:
     """The class ``kind`` of a batch norm, measuring the samples of all processes.
 
-    ``counts`` says whether this process's own belong to them.
+    ``counts`` says whether this process's own belong to them, ``place`` which norm of the network
+    it is, by which the processes make sure that they are at the same one.
     """
-    return type(kind.__name__, (_GroupNorm, kind), {"counts": counts})
+    return type(kind.__name__, (_GroupNorm, kind), {"counts": counts, "place": place})

@@ -8,7 +8,6 @@ black, its box scaled to 20 pixels with its proportions kept, its centre of mass
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +19,13 @@ import torch.nn.functional as F
 from cenote.data import DataError
 from cenote.data._pictures import Shape, fitted, guarded, read_picture
 from cenote.training.facts import Facts
+from cenote.training.ready import Ready
 from cenote.training.run import Run
-from cenote.training.sources import loaded, preprocessing_of
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Answer", "Predictor", "Ready", "digit", "fit_to", "prepared", "read_image"]
+__all__ = ["Answer", "Predictor", "digit", "fit_to", "prepared", "read_image"]
 
 _WORKING_SIZE = 256  # pixels: larger pictures are shrunk to it first
 _CELLS = 64  # a side, at most, of the raster that blobs are told apart on
@@ -48,46 +47,6 @@ class Answer:
     def label(self) -> str:
         """The most probable class."""
         return self.top[0][0]
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A network that can answer, with the facts that pictures are prepared by."""
-
-    facts: Facts
-    model: torch.nn.Module
-
-    @classmethod
-    def of_run(cls, run: Run, which: str = "last") -> Ready:
-        """A run's network, with its ``"last"`` or its ``"best"`` weights."""
-        return cls(run.facts, run.model(which))
-
-    @classmethod
-    def of_weights(
-        cls, name: str, weights: str | Path, classes: Sequence[str] | None = None
-    ) -> Ready:
-        """One of our networks by name, with the weights in a file and its own preprocessing.
-
-        It has as many outputs as the file; ``classes`` are their names, by default numbers.
-
-        Raises:
-            ValueError: the network has no preprocessing, or not as many outputs as ``classes``.
-            WeightsError: the file cannot be read, or is another network's.
-        """
-        own = preprocessing_of(name)
-        if own is None:
-            raise ValueError(
-                f"{name}: has no size, mean and deviation of its own to prepare pictures with; "
-                f"only a run knows them then (cenote train {name})"
-            )
-        model, outputs = loaded(name, weights)
-        if classes is not None and len(classes) != outputs:
-            raise ValueError(
-                f"classes: found {len(classes)} names, {name} has {outputs} outputs in {weights}"
-            )
-        names = tuple(map(str, range(outputs))) if classes is None else tuple(classes)
-        shape = (own.channels, own.crop, own.crop)
-        return cls(Facts(name, "", shape, names, own.mean, own.std, resize=own.resize), model)
 
 
 class Predictor:
@@ -121,6 +80,9 @@ class Predictor:
         return Answer(tuple((self.facts.classes[index], value) for index, value in pairs))
 
     def _pixels(self, path: Path) -> torch.Tensor:
+        if len(self.facts.shape) != 3:
+            sizes = "x".join(map(str, self.facts.shape))
+            raise ImageError(f"{path}: this network has learnt inputs of {sizes}, no pictures")
         if self.facts.digits:
             return fit_to(self.facts, read_image(path))
         return _as_trained(path, self.facts)

@@ -23,6 +23,7 @@ import torch
 
 import cenote
 from cenote.data import Dataset, load
+from cenote.data._find import holds_pictures
 from cenote.training.checkpoint import Checkpoint, CheckpointError, load_model
 from cenote.training.claiming import RunError
 from cenote.training.config import Config
@@ -153,8 +154,12 @@ class Run:
             return found
         check_named(config)
         part: Literal["train", "test"] = "test" if split == "test" else "train"
+        pictures = config.pictures
+        if part == "test" and holds_pictures(config.data):  # like those that were trained on
+            channels, *size = self.facts.shape
+            pictures |= {"channels": channels, "size": config.size or tuple(size)}
         return load(
-            config.data, part, data_dir=config.data_dir, download=config.download, **config.pictures
+            config.data, part, data_dir=config.data_dir, download=config.download, **pictures
         )
 
     def check_data(self, whole: Dataset) -> None:
@@ -191,11 +196,8 @@ class Run:
             ValueError: there is no network of that name, or it has not all of the options.
             WeightsError: the weights that were given are another network's.
         """
-        channels, *sizes = self.facts.shape
-        size = sizes[0] if len(set(sizes)) == 1 else tuple(sizes)
-        fixed = {"classes": self.facts.outputs, "channels": channels, "size": size}
         name, given = self.config.network, self.given
-        network = make_network(name, given.network, fixed, self.config.network_options)
+        network = make_network(name, given.network, self.facts.fixed, self.config.network_options)
         if given.weights is not None:
             begin_with(network, given.weights, self.facts.outputs, self.config.title)
         return network
@@ -241,7 +243,7 @@ class Run:
             ValueError: ``which`` is neither.
         """
         if which not in ("last", "best"):
-            raise ValueError(f"checkpoint = {which!r}: must be last or best")
+            raise ValueError(f"weights = {which!r}: must be last or best")
         path = self.last if which == "last" else self.best
         checkpoint = self.checkpoint(path)
         run = self if network is None else replace(self, given=Given(network))

@@ -209,15 +209,19 @@ def _sees_one_value(model: nn.Module, shape: tuple[int, ...]) -> str | None:
         return None
     found: list[str] = []
 
-    def look(name: str, given: tuple[Tensor, ...]) -> None:
-        if given[0].numel() == 2 * given[0].shape[1]:
+    def look(name: str, given: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        values = next(iter((*given, *named.values())))
+        if values.numel() == 2 * values.shape[1]:
             found.append(name)
 
-    hooks = [
-        norm.register_forward_pre_hook(lambda _, given, name=name: look(name, given))
-        for name, norm in norms.items()
-    ]
     modes = [(module, module.training) for module in model.modules()]
+    model.train()
+    hooks = [
+        norm.register_forward_pre_hook(
+            lambda _, given, named, name=name: look(name, given, named), with_kwargs=True
+        )
+        for name, norm in norms.items() if norm.training  # one may be kept as it is
+    ]  # fmt: skip
     device = next(model.parameters()).device
     try:
         # Two samples, and eval: one would be refused by torch, and nothing may be counted.

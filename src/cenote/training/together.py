@@ -73,8 +73,8 @@ class Group:
         kinds: list[Any] = [type(norm) for norm in norms]
         try:
             if self.size > 1:
-                for norm, kind in zip(norms, kinds, strict=True):
-                    norm.__class__ = in_group(kind, counts)
+                for place, (norm, kind) in enumerate(zip(norms, kinds, strict=True)):
+                    norm.__class__ = in_group(kind, counts, place)
             yield
         finally:
             for norm, kind in zip(norms, kinds, strict=True):
