@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -235,6 +236,50 @@ def test_an_elastic_start_goes_on_after_a_kill_to_the_same_bits(data, tmp_path):
     assert code == 0, output
     assert "going on after epoch" in output
     assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_two_hosts_go_on_after_a_kill_on_one_of_them(data, tmp_path):
+    # Two agents of torchrun, as on two hosts: each counts only the failures of its own workers.
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    options = {**PLAIN, "epochs": EPOCHS, "batch_size": 160, "save_seconds": 1000.0}
+    start = [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1",
+        "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", "--rdzv-id", "hosts",
+        "--max-restarts", "1", "-m", "cenote", "train", "lenet5", "--data", str(data),
+        "--out", str(tmp_path / "run"), *as_arguments(options),
+    ]  # fmt: skip
+    said = [tmp_path / f"agent{index}.txt" for index in range(2)]
+    hosts = []
+    for path in said:
+        with path.open("w") as file:
+            hosts.append(subprocess.Popen(
+                start, stdout=file, stderr=subprocess.STDOUT,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            ))  # fmt: skip
+    try:
+        until = time.monotonic() + 120
+        while not any(f"epoch  3/{EPOCHS}" in path.read_text() for path in said):
+            assert time.monotonic() < until, [path.read_text() for path in said]
+            time.sleep(0.02)
+        (worker,) = _children(hosts[1].pid)
+        os.kill(worker, signal.SIGKILL)
+        codes = [host.wait(300) for host in hosts]
+    finally:
+        for host in hosts:
+            host.kill()
+    output = "".join(path.read_text() for path in said)
+    assert codes == [0, 0], output
+    assert "going on after epoch" in output
+    assert len(Run.open(tmp_path / "run").history) == EPOCHS
+    alone = cenote.fit("lenet5", data=str(data), out=tmp_path / "one", **{
+        **QUICK, **{name: options[name] for name in ("epochs", "batch_size")},
+    })  # fmt: skip
+    assert curve(Run.open(tmp_path / "run").history)[:10] == pytest.approx(
+        curve(alone.history)[:10], rel=2e-4
+    )
 
 
 PROGRAM = """
