@@ -33,7 +33,7 @@ def test_a_run_of_a_recipe_is_gone_on_with_by_its_folder(data, tmp_path):
 @pytest.mark.parametrize(
     ("network", "recipe", "message"),
     [
-        (None, "slow", r"recipe = 'slow': must be one of fast"),
+        (None, "slow", r"recipe = 'slow': must be one of fast, fashion-lenet5, fashion$"),
         ("vgg16", "fast", r"recipe = 'fast': is one for lenet5, not for vgg16"),
     ],
 )

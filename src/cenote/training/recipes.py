@@ -31,6 +31,37 @@ RECIPES: dict[str, Recipe] = {
         "99.35 % of MNIST's test images, median of 5 seeds, in 13 s on 2 cores of an EPYC (Zen 4);"
         " ten plain epochs with torch's layers take 52 s there",
     ),
+    "fashion-lenet5": Recipe(
+        "lenet5",
+        {
+            "data": "fashion-mnist",
+            "epochs": 30,
+            "batch_size": 128,
+            "augment": "flip+shift1",
+            "label_smoothing": 0.05,
+        },
+        "91.91 % of Fashion-MNIST's test images, median of 5 seeds; 3.2 s an epoch on 2 cores of"
+        " an EPYC (Zen 4)",
+    ),
+    "fashion": Recipe(
+        "vgg_small",
+        {
+            "data": "fashion-mnist",
+            "epochs": 15,
+            "batch_size": 128,
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+            "schedule": "cosine",
+            "warmup": 0.1,
+            "weight_decay": 5e-4,
+            "label_smoothing": 0.05,
+            "augment": "flip+shift2",
+            "channels_last": True,
+            "precision": "bf16",
+        },
+        "93.5 % of Fashion-MNIST's test images, median of 4 seeds, in eight minutes: 33 s an epoch"
+        " on 2 cores of an EPYC (Zen 4)",
+    ),
 }
 
 
