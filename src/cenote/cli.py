@@ -524,7 +524,7 @@ def _message(error: Exception) -> str:
 
 
 def _complain(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    sys.stderr.write(f"error: {message}\n")  # at once, where other processes write there too
 
 
 if __name__ == "__main__":

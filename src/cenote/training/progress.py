@@ -99,7 +99,8 @@ class Lines(Progress):
 
     def say(self, text: str) -> None:
         """``text`` on a line of its own."""
-        print(text, flush=True)
+        sys.stdout.write(f"{text}\n")  # at once, where other processes write there too
+        sys.stdout.flush()
 
 
 class Live(Progress):
