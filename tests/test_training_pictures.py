@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from cenote.data import DataWarning
 from cenote.inspection.subject import load_subject
 from cenote.models import Preprocessing, WeightsError
 from cenote.training import Interrupted, Predictor, Run
+from cenote.training.answers import labelled
 from cenote.training.loop import Trainer
 from cenote.training.ready import Ready
 from cenote.training.sources import preprocessing_of
@@ -505,6 +507,26 @@ def test_an_exported_network_brings_its_preparation_and_classes(capsys, tmp_path
         assert a == pytest.approx(b, abs=1e-6)
     with pytest.raises(ValueError, match="of tiny, not of lenet5"):
         Ready.of_weights("lenet5", file)
+
+
+def test_an_exported_network_is_measured_on_its_own_classes_and_sizes(capsys, tmp_path):
+    root = divided(tmp_path / "pets")
+    run = cenote.fit("vgg_small", data=str(root), out=tmp_path / "run", size=12, **ONE).run
+    file = tmp_path / "vgg.safetensors"
+    call(capsys, "export", run.folder, "--format", "safetensors", "--out", file)
+    command = ["eval", "vgg_small", "--weights", file, "--json", "--data"]
+    found = json.loads(call(capsys, *command, root)[1])
+    assert found["errors"] == run.summary["test_errors"]
+    assert found["loss"] == pytest.approx(run.summary["test_loss"], rel=1e-4)
+    other = divided(tmp_path / "birds", classes=("jay", "owl"))
+    message = "has the classes jay, owl, and vgg_small with these weights answers with cat, dog"
+    assert message in refused(capsys, *command, other)
+    ready = Ready.of_weights("vgg_small", file)
+    wide = replace(ready, facts=replace(ready.facts, shape=(3, 12, 20)))
+    assert labelled(wide, str(root), "test").images.shape[1:] == (3, 12, 20)
+    flat = replace(ready, facts=replace(ready.facts, shape=(1, 40)))
+    with pytest.raises(ValueError, match="has learnt inputs of 1x40, no pictures"):
+        labelled(flat, str(root), "test")
 
 
 def test_a_checkpoint_belongs_to_its_run(tmp_path):

@@ -103,13 +103,24 @@ def labelled(ready: Ready, folder: str | None, split: str) -> Dataset:
         raise ValueError(
             f"data = {folder}: must be a folder of pictures, with a sub-folder for each class"
         )
-    channels, side, _ = ready.facts.shape
+    channels, *size = ready.facts.shape
+    if len(size) != 2:
+        sizes = "x".join(map(str, ready.facts.shape))
+        raise ValueError(f"{name}: has learnt inputs of {sizes}, no pictures")
     parts: Any = split
-    found = load(folder, parts, size=side, resize=ready.facts.resize, channels=channels)
+    found = load(
+        folder, parts, size=(size[0], size[1]), resize=ready.facts.resize, channels=channels
+    )
     if len(found.classes) != len(ready.facts.classes):
         raise ValueError(
             f"data = {folder}: has {len(found.classes)} classes, and {name} with these weights "
             f"has {len(ready.facts.classes)} outputs"
+        )
+    numbered = tuple(map(str, range(len(found.classes))))
+    if ready.facts.classes not in (found.classes, numbered):
+        raise ValueError(
+            f"data = {folder}: has the classes {', '.join(found.classes)}, and {name} with these "
+            f"weights answers with {', '.join(ready.facts.classes)}"
         )
     return found
 

@@ -50,11 +50,7 @@ class Ready:
                 f"only a run knows them then (cenote train {name})"
             )
         model, outputs = loaded(name, weights)
-        if classes is not None and len(classes) != outputs:
-            raise ValueError(
-                f"classes: found {len(classes)} names, {name} has {outputs} outputs in {weights}"
-            )
-        names = tuple(map(str, range(outputs))) if classes is None else tuple(classes)
+        names = _names(classes, tuple(map(str, range(outputs))), name, weights)
         shape = (own.channels, own.crop, own.crop)
         return cls(Facts(name, "", shape, names, own.mean, own.std, resize=own.resize), model)
 
@@ -69,12 +65,23 @@ class Ready:
             raise ValueError(f"weights = {weights}: of the run {run}: give that, not {name}")
         if stored.get("network") != name:
             raise ValueError(f"weights = {weights}: of {stored.get('network')}, not of {name}")
-        if classes is not None and len(classes) != facts.outputs:
-            raise ValueError(
-                f"classes: found {len(classes)} names, {name} has {facts.outputs} outputs in "
-                f"{weights}"
-            )
-        facts = replace(facts, name=name, classes=tuple(classes or facts.classes))
+        names = _names(classes, facts.classes, name, weights)
+        facts = replace(facts, name=name, classes=names)
         model = make_network(name, None, facts.fixed, stored.get("options") or {})
         put_weights(name, model, read_weights(weights), weights)
         return cls(facts, model.eval())
+
+
+def _names(
+    given: Sequence[str] | None, known: tuple[str, ...], name: str, weights: str | Path
+) -> tuple[str, ...]:
+    """The classes that were ``given``, as many as are ``known``, or else those.
+
+    Raises:
+        ValueError: they are not as many.
+    """
+    if given is not None and len(given) != len(known):
+        raise ValueError(
+            f"classes: found {len(given)} names, {name} has {len(known)} outputs in {weights}"
+        )
+    return known if given is None else tuple(given)
