@@ -153,7 +153,7 @@ class Config:
     dropout: float | None = _option(
         None, "Dropout, where a network has it; by default its own.", low=0.0, below=1.0
     )
-    prefetch: int = _option(1, "Batches that a thread makes ahead; the bits are the same.", low=0)
+    prefetch: int = _option(0, "Batches that a thread makes ahead; the bits are the same.", low=0)
     device: str = _option("cpu", "cpu or cuda.", names=DEVICES)
     threads: int | None = _option(
         None,
