@@ -14,6 +14,7 @@
 #include "places.h"
 #include "pool.h"
 #include "window.h"
+#include "winograd.h"
 
 namespace nb = nanobind;
 using namespace cenote;
@@ -299,6 +300,62 @@ void bind_convolution(nb::module_& m) {
       free_gil);
 }
 
+// The side of a tile, the kernel, batch and channels, then of both axes the input's length, the
+// padding and the output's length.
+Tiling tiling(const std::vector<Index>& flat) {
+  if (flat.size() != 11) throw std::invalid_argument("tiles are eleven integers");
+  Tiling t = {};
+  t.edge = flat[0], t.kernel = flat[1], t.step = t.edge - t.kernel + 1;
+  if (t.step < 1) throw std::invalid_argument("tiles are larger than kernels");
+  t.batch = flat[2], t.in = flat[3], t.out = flat[4];
+  for (std::size_t axis : {0, 1}) {
+    t.n[axis] = flat[5 + axis], t.before[axis] = flat[7 + axis], t.outs[axis] = flat[9 + axis];
+    t.tiles[axis] = (t.outs[axis] + t.step - 1) / t.step;
+  }
+  return t;
+}
+
+void bind_winograd(nb::module_& m) {
+  const auto free_gil = nb::call_guard<nb::gil_scoped_release>();
+  using Strides = std::tuple<Index, Index, Index, Index>;
+  m.def(
+      "winograd_filters",
+      [](const Call& call, const Strides& sizes, const Strides& strides, Address weight,
+         Address packed) {
+        const auto [edge, kernel, out, in] = sizes;
+        const auto [outer, inner, down, across] = strides;
+        winograd_filters(how(call), {edge,
+                                     kernel,
+                                     out,
+                                     in,
+                                     {outer, inner, down, across},
+                                     at<float>(weight),
+                                     at<float>(packed)});
+      },
+      free_gil);
+  m.def(
+      "winograd",
+      [](const Call& call, const std::vector<Index>& flat, Address x, Address filters, Address bias,
+         Address other, bool positive, Address y) {
+        WinogradTask task = {};
+        task.what = tiling(flat);
+        task.x = at<const float>(x), task.filters = at<const float>(filters);
+        task.bias = at<const float>(bias), task.other = at<const float>(other);
+        task.positive = positive, task.y = at<float>(y);
+        winograd(how(call), task);
+      },
+      free_gil);
+  m.def(
+      "winograd_gradient",
+      [](const Call& call, const std::vector<Index>& flat, Address x, Address given,
+         const Strides& strides, Address weight) {
+        const auto [outer, inner, down, across] = strides;
+        winograd_gradient(how(call), tiling(flat), at<const float>(x), at<const float>(given),
+                          {outer, inner, down, across}, at<float>(weight));
+      },
+      free_gil);
+}
+
 // The relation as the kernels see it, for the test that holds it to window.py.
 std::vector<Index> listed(const host::Run& run) {
   return {run.source, run.step, run.tap, run.tap_step, run.count};
@@ -341,6 +398,7 @@ NB_MODULE(_native, m) {
   bind_call(m);
   bind_pool(m);
   bind_convolution(m);
+  bind_winograd(m);
   bind_places(m);
   bind_roof(m);
 }

@@ -353,6 +353,7 @@ Index indices(const Task& task, Index begin, Index end, char* scratch) {
 #define CENOTE_UNPACK(...) __VA_ARGS__
 
 extern const Convolving convolving[2];
+extern const Winograd winograd;
 extern const Kernels kernels;
 constinit const Kernels kernels = [] {
   Kernels table = {};
@@ -360,6 +361,7 @@ constinit const Kernels kernels = [] {
   table.read = find_read;
   table.write = find_write;
   table.convolving = convolving;
+  table.winograd = &winograd;
 #define CENOTE_KERNEL(member, kernel) table.member = CENOTE_UNPACK kernel;
 #include "kernels.inc"
 #undef CENOTE_KERNEL

@@ -78,6 +78,22 @@ def stage_gradient(
     weight_gradient: int,
     bias_gradient: int,
 ) -> None: ...
+def winograd_filters(
+    call: Call, sizes: Sizes, strides: Sizes, weight: int, packed: int
+) -> None: ...
+def winograd(
+    call: Call,
+    flat: list[int],
+    x: int,
+    filters: int,
+    bias: int,
+    other: int,
+    positive: bool,
+    y: int,
+) -> None: ...
+def winograd_gradient(
+    call: Call, flat: list[int], x: int, given: int, strides: Sizes, weight: int
+) -> None: ...
 def images_at_once(call: Call, type: str) -> int: ...
 def log_sum_exp(
     pool: Pool, call: Call, outer: int, sharpness: float, x: int, y: int, given: int, to: int
