@@ -23,8 +23,8 @@ nightly: $(BUILT)
 	  tests/test_hypothesis.py tests/test_pool.py tests/test_modes.py tests/test_inspect_fields.py \
 	  tests/test_training_kill.py
 
-# Pooling and convolution against every peer, with the allocator as it comes and with its thresholds
-# raised. What is measured here replaces the records that the pages are made of: `make pages` does
+# Pooling, convolution and whole networks against every peer, with the allocator as it comes and with
+# its thresholds raised. What is measured here replaces the records that the pages are made of: `make pages` does
 # that.
 RESULTS := benchmarks/results
 
@@ -33,6 +33,8 @@ bench: $(VENV)/.bench
 	$(BIN)/cenote bench pooling --allocator raised --out $(RESULTS)/pooling-raised.json
 	$(BIN)/cenote bench conv --allocator default --out $(RESULTS)/convolution-default.json
 	$(BIN)/cenote bench conv --allocator raised --out $(RESULTS)/convolution-raised.json
+	$(BIN)/cenote bench networks --again --allocator default --out $(RESULTS)/networks-default.json
+	$(BIN)/cenote bench networks --again --allocator raised --out $(RESULTS)/networks-raised.json
 	$(BIN)/cenote bench charts $(RESULTS)/pooling-default.json --out $(RESULTS)
 	$(BIN)/cenote bench charts $(RESULTS)/pooling-raised.json --out $(RESULTS)
 
@@ -42,8 +44,9 @@ $(VENV)/.bench: $(BUILT)
 
 pages: $(BUILT)
 	$(BIN)/cenote bench pages $(RESULTS)/pooling-default.json $(RESULTS)/pooling-raised.json \
-	  $(wildcard $(RESULTS)/convolution-*.json) \
-	  --page README.md --page docs/performance.md --page docs/convolution.md
+	  $(wildcard $(RESULTS)/convolution-*.json) $(wildcard $(RESULTS)/networks-*.json) \
+	  --page README.md --page docs/performance.md --page docs/convolution.md \
+	  --page docs/acceleration.md
 	$(BIN)/python -m cenote.inspection.kinds docs/images/kinds
 	$(BIN)/python -m cenote.inspection.shifting.edge docs/images/shift
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cenote.benchmarking.grid import rows
+from cenote.benchmarking.networks import pages as networks
 from cenote.benchmarking.pages import TABLES, update
 from cenote.benchmarking.record import read
 
@@ -20,7 +21,7 @@ def test_the_tables_are_those_of_the_records(page):
     places = re.findall(r"<!-- bench: (\S+) (\S+) -->", text)
     assert places
     assert text.count("<!-- end of bench -->") == len(places)
-    assert {name for name, _ in places} <= TABLES.keys()
+    assert {name for name, _ in places} <= TABLES.keys() | networks.TABLES.keys()
     assert {setting for _, setting in places} <= {"default", "raised"}
     assert update(text, list(RECORDS.values())) == text
 

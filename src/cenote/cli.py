@@ -20,7 +20,7 @@ import typer
 
 import cenote
 from cenote import training
-from cenote.benchmarking import convolution
+from cenote.benchmarking import convolution, networks
 from cenote.benchmarking.pooling import Plan
 from cenote.training import Answer, Config, ImageError, Interrupted, Run
 from cenote.training.ready import Ready
@@ -57,7 +57,7 @@ def _options(of: type, without: Sequence[str]) -> list[inspect.Parameter]:
         option = f"--{plain}/--no-{plain}" if field.default is True else f"--{plain}"
         default = (
             typer.Argument(field.default, help=words)
-            if field.name == "network"
+            if field.name == "network" and of is Config  # what is trained stands alone
             else typer.Option(
                 field.default, option, help=words, show_default=_shown(field.default, words)
             )
@@ -395,10 +395,31 @@ def view(
     serve(subject, port, ready)
 
 
-bench = typer.Typer(help="Time what is computed, against every peer that is installed.")
+class _ModelOrCommand(typer.core.TyperGroup):
+    """Commands below ``bench``; where a model stands in the place of one, that is measured."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """``FILE.py:make_model ...`` is ``model FILE.py:make_model ...``."""
+        if args and args[0] not in self.commands and _names_a_model(args[0]):
+            args = ["model", *args]
+        return super().resolve_command(ctx, args)
+
+
+def _names_a_model(word: str) -> bool:
+    from cenote import models
+
+    ending = Path(word).suffix in (".py", ".pt2")
+    return ":" in word or ending or "/" in word or word in models.names()
+
+
+bench = typer.Typer(
+    help="Time what is computed, against every peer that is installed; or a model of your own, "
+    "before and after cenote.accelerate: cenote bench FILE.py:make_model --input 8,3,224,224.",
+    cls=_ModelOrCommand,
+)
 app.add_typer(bench, name="bench", no_args_is_help=True)
 
-_RECORDS = typer.Argument(help="Records, as cenote bench pooling or conv --out leaves them.")
+_RECORDS = typer.Argument(help="Records, as cenote bench pooling, conv or networks leaves them.")
 
 
 @bench.command()
@@ -427,6 +448,45 @@ def conv(
 
     if not command.conv(convolution.Plan(**options), show=show):
         raise typer.Exit(130)
+
+
+@bench.command(name="networks")
+@_with_options(networks.Plan)
+def nets(
+    *,
+    show: Annotated[bool, typer.Option("--list", help="Only show what would be measured.")] = False,
+    **options: Any,
+) -> None:
+    """Time whole networks against every peer, and the memory of a step; goes on with --out."""
+    from cenote.benchmarking import command
+
+    if not command.nets(networks.Plan(**options), show=show):
+        raise typer.Exit(130)
+
+
+@bench.command(name="model")
+def own_model(
+    context: typer.Context,
+    model: Annotated[str, _TARGET],
+    input: Annotated[list[str] | None, _INPUT] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Rules to leave out, joined by commas.")
+    ] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="A step of training instead of inference.")
+    ] = False,
+    turns: Annotated[int, typer.Option(help="Turns of each contender.")] = 15,
+    layout: Annotated[str, typer.Option(help="As cenote.accelerate takes it.")] = "auto",
+    tune_allocator: Annotated[
+        bool, typer.Option(help="Keep freed memory for the next tensors, for all (glibc only).")
+    ] = False,
+) -> None:
+    """Time a model of your own before and after cenote.accelerate; the word itself can be left."""
+    from cenote.benchmarking import command
+
+    _tune(context, tune_allocator)
+    rules = [name.strip() for words in without or () for name in words.split(",")]
+    command.model(model, input or (), without=rules, training=training, turns=turns, layout=layout)
 
 
 @bench.command()

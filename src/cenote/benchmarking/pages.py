@@ -2,7 +2,7 @@
 
 A place is what stands between ``<!-- bench: NAME SETTING -->`` and ``<!-- end of bench -->``: the
 table of that name from the record of that allocator setting; ``default+raised`` are two of them.
-Names that begin with ``conv-`` are of records of convolutions.
+Names that begin with ``conv-`` are of records of convolutions, with ``net-`` of networks.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from cenote.benchmarking.convolution import pages as convolution
+from cenote.benchmarking.networks import pages as networks
 from cenote.benchmarking.record import AnyRecord, Record, RowRecord, mean
 from cenote.benchmarking.table import PEERS, compact, groups, missed, short, slower
 from cenote.benchmarking.targets import targets
@@ -34,18 +35,21 @@ def update(text: str, records: Sequence[AnyRecord]) -> str:
     """
     pooled = {r["allocator"]["setting"]: r for r in records if r["benchmark"] == "pooling"}
     convolved = {r["allocator"]["setting"]: r for r in records if r["benchmark"] == "convolution"}
+    whole = {r["allocator"]["setting"]: r for r in records if r["benchmark"] == "networks"}
 
     def filled(match: re.Match[str]) -> str:
         opening, name, setting, closing = match.groups()
         settings = setting.split("+")
         if name in convolution.TABLES and all(word in convolved for word in settings):
             made = convolution.TABLES[name]([convolved[word] for word in settings])
+        elif name in networks.TABLES and all(word in whole for word in settings):
+            made = networks.TABLES[name]([whole[word] for word in settings])
         elif name in TABLES and setting in pooled:
             made = table(pooled[setting], name)
-        elif name in TABLES or name in convolution.TABLES:
+        elif name in TABLES or name in convolution.TABLES or name in networks.TABLES:
             return match[0]
         else:
-            known = ", ".join((*TABLES, *convolution.TABLES))
+            known = ", ".join((*TABLES, *convolution.TABLES, *networks.TABLES))
             raise ValueError(f"table {name!r}: must be one of {known}")
         return f"{opening}\n{made}\n\n{closing}"
 

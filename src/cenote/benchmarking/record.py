@@ -1,8 +1,8 @@
 """The record of a benchmark: what is in the JSON, how it is written, read and checked.
 
 All times are seconds of one call. Everything that is shown or drawn is made from such a record
-alone. :class:`Record` is the schema of pooling, :class:`ConvRecord` that of convolution; a change
-that readers notice raises :data:`SCHEMA`.
+alone. :class:`Record` is the schema of pooling, :class:`ConvRecord` that of convolution,
+:class:`NetworkRecord` that of whole networks; a change that readers notice raises :data:`SCHEMA`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ __all__ = [
     "ConvContender",
     "ConvRecord",
     "ConvRow",
+    "NetworkContender",
+    "NetworkRecord",
+    "NetworkRow",
     "Record",
     "RowRecord",
     "check",
@@ -88,6 +91,34 @@ class ConvRow(_Row):
     contenders: dict[str, ConvContender]
 
 
+class NetworkContender(TypedDict):
+    """What one contender took for a network, all times in seconds of one call."""
+
+    n: int  # turns
+    calls: int  # calls in a turn; a turn's number is their mean
+    median: float
+    quartiles: list[float]  # first and third
+    min: float
+    prepared: float  # seconds to compile, to export or to accelerate, which are in no turn
+    off: float  # the farthest that its results are from torch's, as part of the largest
+
+
+class NetworkRow(TypedDict):
+    """A network at inference or in training, and what each contender took for it."""
+
+    case: str  # the name of the network
+    mode: str  # "inference" or "training"
+    shape: list[int]
+    dtype: str
+    parameters: int
+    threads: int
+    date: str  # a record can be gone on with
+    contenders: dict[str, NetworkContender]
+    memory: dict[str, int]  # bytes of a training step at its peak, by contender
+    times_faster: dict[str, float]  # a peer's median by cenote's
+    left_out: dict[str, str]  # peers that are not in this row, and why
+
+
 class Allocator(TypedDict):
     """How memory was asked for, by all contenders alike."""
 
@@ -121,8 +152,16 @@ class ConvRecord(_Run):
     rows: list[ConvRow]
 
 
-AnyRecord = Record | ConvRecord
-_KINDS = {"pooling": Record, "convolution": ConvRecord}
+class NetworkRecord(_Run):
+    """A whole run of networks, or several, one after the other."""
+
+    benchmark: Literal["networks"]
+    command: str  # that measures these rows
+    rows: list[NetworkRow]
+
+
+AnyRecord = Record | ConvRecord | NetworkRecord
+_KINDS = {"pooling": Record, "convolution": ConvRecord, "networks": NetworkRecord}
 
 
 def write(record: Mapping[str, Any], path: Path) -> None:

@@ -7,10 +7,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -64,11 +65,14 @@ def run(
     refuse: Callable[[Row], str | None],
     each: Callable[[Measured], None],
     unnamed: Sequence[str] = (),
+    begin: Sequence[Measured] = (),
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """Measure rows, but for what ``refuse`` says why not; ``each`` sees every one when it is there.
 
     Stopped with Ctrl-C it returns what was measured, and says so in ``complete``. Of contenders
-    that are ``unnamed`` no version is kept.
+    that are ``unnamed`` no version is kept. The record begins with the rows of ``begin``, and has
+    ``more`` in its head.
 
     Raises:
         ValueError: a word that is not known, or an allocator setting that this machine lacks.
@@ -86,7 +90,8 @@ def run(
         "seconds": how.seconds,
         "peers": {n: peer.version for n, peer in there.items() if n not in unnamed},
         "left_out": missing,
-        "rows": [],
+        **more,
+        "rows": [*begin],
     }
     try:
         for row in rows:

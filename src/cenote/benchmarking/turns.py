@@ -90,11 +90,16 @@ def _shuffled(dice: random.Random, things: list[T], by: int) -> list[T]:
 
 
 def _calls(contender: Contender, clock: Callable[[], float]) -> int:
-    """How many calls fill a turn; the first one, which compiles and allocates, does not count."""
+    """How many calls fill a turn; the first one, which compiles and allocates, does not count.
+
+    Where something stands before every call a turn is one call.
+    """
+    if contender.before is not None:
+        contender.before()
     start = clock()
     contender.call()
-    if clock() - start >= 0.1:  # a call more would take longer than it tells
-        return 1
+    if clock() - start >= 0.1 or contender.before is not None:
+        return 1  # a call more would take longer than it tells
     start = clock()
     contender.call()
     once = max(clock() - start, 1e-7)
@@ -111,6 +116,8 @@ def _turn(contender: Contender, calls: int, clock: Callable[[], float]) -> float
     call = contender.call
     if calls > 1:
         call()  # its own data back into the caches, which others have filled
+    if contender.before is not None:
+        contender.before()
     start = clock()
     for _ in range(calls):
         call()

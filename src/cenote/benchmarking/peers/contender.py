@@ -30,6 +30,7 @@ class Contender:
         workers: whose threads it runs on. Threads that have done their work spin for a while, in
             the way of others.
         composed: of what, where the peer has no such operation itself.
+        before: what stands before every call and is not timed.
     """
 
     call: Callable[[], object]
@@ -37,6 +38,7 @@ class Contender:
     fresh: bool = True
     workers: str = "openmp"
     composed: str = ""
+    before: Callable[[], object] | None = None
 
 
 class Peer(Protocol[W]):
