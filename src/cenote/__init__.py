@@ -16,7 +16,8 @@ from cenote.reference import pool2d
 from cenote.window import Adaptive, Axis, Spans, Window
 
 if TYPE_CHECKING:
-    from cenote import data, inspection, models, training
+    from cenote import acceleration, data, inspection, models, training
+    from cenote.acceleration import accelerate, explain, restore
     from cenote.inspection import inspect, sensitivity, shapes
     from cenote.training import fit
 
@@ -26,8 +27,11 @@ __all__ = [
     "Field",
     "Spans",
     "Window",
+    "accelerate",
+    "acceleration",
     "data",
     "doctor",
+    "explain",
     "fit",
     "functional",
     "inspect",
@@ -37,6 +41,7 @@ __all__ = [
     "options",
     "pool2d",
     "reference",
+    "restore",
     "sensitivity",
     "shapes",
     "training",
@@ -48,11 +53,15 @@ __version__ = _version("cenote")
 
 # What needs more than torch is imported when it is first asked for.
 _LATER = {
+    "accelerate": "acceleration",
+    "acceleration": None,
     "data": None,
+    "explain": "acceleration",
     "fit": "training",
     "inspect": "inspection",
     "inspection": None,
     "models": None,
+    "restore": "acceleration",
     "sensitivity": "inspection",
     "shapes": "inspection",
     "training": None,

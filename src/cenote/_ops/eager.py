@@ -16,6 +16,7 @@ __all__ = [
     "irregular",
     "needs_torchs_formulas",
     "transformed",
+    "undisturbed",
 ]
 
 # The short way's conditions are private parts of torch; where one is missing, it is closed.
@@ -52,6 +53,20 @@ def eager_only(x: Tensor) -> bool:
         and _tracing_state() is None
         and not _profiling()
         and not x.is_neg()
+    )
+
+
+def undisturbed() -> bool:
+    """Whether no tracing, mode or transform is at work, but for a profiler; nor autocast."""
+    return (
+        not torch.compiler.is_compiling()
+        and _guards_known
+        and not _transforms_active()
+        and forward_ad._current_level < 0
+        and _dispatch_modes() == 0
+        and not _function_mode()
+        and _tracing_state() is None
+        and not torch.is_autocast_enabled("cpu")
     )
 
 

@@ -1,0 +1,287 @@
+"""What an accelerated module does at a call: the plan for the way in which it is used."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch._prims_common import suggest_memory_format
+from torch.nn.modules import module as global_hooks
+from torch.nn.parameter import is_lazy
+
+from cenote._ops.eager import PLAIN, undisturbed
+from cenote.acceleration import agreement, parts, timing
+from cenote.acceleration.guards import Watch
+from cenote.acceleration.plan import Plan, make_plan, why_rows
+from cenote.acceleration.report import Change, Left, Report
+from cenote.acceleration.switches import Switches
+from cenote.acceleration.tracing import Refused, follow
+
+__all__ = ["Engine"]
+
+Key = tuple[tuple[bool, ...], bool, bool]  # who trains, whether gradients are asked, channels last
+
+
+class Engine:
+    """The plans of one module, made when they are first needed and again when it has changed."""
+
+    def __init__(self, original: nn.Module, switches: Switches) -> None:
+        self.original, self.switches = original, switches
+        self.lock = threading.RLock()
+        self.watch: Watch | None = None
+        self.ways: dict[Key, Callable[..., Any]] = {}
+        self.plans: dict[Key, Plan] = {}
+        self.graphs: dict[tuple[bool, ...], fx.Graph | str] = {}
+        self.body: tuple[Any, list[tuple[str, Engine]]] | None = None
+        self.notes: dict[Key, list[tuple[str, str]]] = {}
+        self.seconds = 0.0
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the original's forward makes of the arguments."""
+        if not undisturbed() or _looked_at() or not _plain_arguments(args, kwargs):
+            return self.original.forward(*args, **kwargs)
+        watch = self.watch
+        if watch is None or watch.changed():
+            if any(map(is_lazy, self.original.parameters())):
+                return self.original.forward(*args, **kwargs)
+            watch = self.begin()
+        key = self.key(watch, args, kwargs)
+        way = self.ways.get(key)
+        if way is None:
+            with self.lock:
+                way = self.ways.get(key) or self.decide(key, args, kwargs)
+        return way(*args, **kwargs)
+
+    def prepare(self, args: tuple[Any, ...]) -> None:
+        """Decide for calls like this one, which is not carried out.
+
+        Where there is no graph, nothing is decided: its parts would have to be called.
+        """
+        if not undisturbed() or _looked_at() or not _plain_arguments(args, {}):
+            return
+        if any(map(is_lazy, self.original.parameters())):
+            return
+        watch = self.begin()
+        with self.lock:
+            if isinstance(self.graph(watch.modes()), str):
+                return
+            self.decide(self.key(watch, args, {}), args, {})
+
+    def key(self, watch: Watch, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Key:
+        """The way in which the module is used by a call."""
+        given = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
+        asked = torch.is_grad_enabled() and (
+            watch.wants_gradients() or any(t.requires_grad for t in given)
+        )
+        return watch.modes(), asked, any(map(_last, given)) or watch.weights_last()
+
+    def begin(self) -> Watch:
+        """Start from what the module is now; whatever was decided is dropped."""
+        with self.lock:
+            self.ways, self.plans, self.graphs, self.notes = {}, {}, {}, {}
+            self.body = None
+            self.watch = Watch(self.original)
+            return self.watch
+
+    def decide(
+        self, key: Key, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Callable[..., Any]:
+        """The function for calls of a kind, of which this is the first."""
+        start = time.perf_counter()
+        notes: list[tuple[str, str]] = []
+        self.notes[key] = notes
+        graph = self.graph(key[0])
+        few = self.example(args, kwargs)
+        if few is None:  # the original fails on this call, and says why
+            return self.original.forward
+        if isinstance(graph, str):
+            notes.append(("", graph))
+            way: Callable[..., Any] = self.part_by_part()
+        else:
+            plan = self.plan(graph, key, args, kwargs, few, notes)
+            if plan is None:
+                way = self.part_by_part()
+            else:
+                self.plans[key] = plan
+                way = self.guarded(key, plan)
+        self.ways[key] = way
+        self.seconds += time.perf_counter() - start
+        return way
+
+    def example(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
+        """A few images of the call, if the original takes them; None where it takes nothing."""
+        if isinstance(self.graph(self.watch.modes() if self.watch else ()), str):
+            return args
+        for few in (agreement.shortened(args, kwargs), args):
+            try:
+                with agreement.nothing_changed(self.original):
+                    self.original.forward(*agreement.copies(few), **agreement.copies(kwargs))
+                return few
+            except Exception:
+                if few is args:
+                    return None
+        return None
+
+    def graph(self, modes: tuple[bool, ...]) -> fx.Graph | str:
+        """The graph of the module as it is set now, or why there is none."""
+        if modes not in self.graphs:
+            try:
+                self.graphs[modes] = follow(self.original)
+            except Refused as refused:
+                self.graphs[modes] = str(refused)
+        return self.graphs[modes]
+
+    def plan(
+        self,
+        graph: fx.Graph,
+        key: Key,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        few: tuple[Any, ...],
+        notes: list[tuple[str, str]],
+    ) -> Plan | None:
+        """The fastest of the plans that agree with the original on this call."""
+        _, asked, given = key
+        good = []
+        original = self.original.forward
+        tried = [(last, given) for last in self.layouts(graph, asked, given, notes)]
+        for last, kept in [*tried, (True, True)]:
+            if kept and not given and good:  # the network turns its maps by itself
+                break
+            plan = make_plan(self.original, graph, self.switches, asked=asked, last=last, given=kept)
+            why = agreement.disagreement(self.original, original, plan.run, few, kwargs)
+            if why:
+                notes.append(("", f"maps {_said(last)}: {why}"))
+            else:
+                good.append(plan)
+            if given:
+                break
+        if len(good) < 2:
+            return good[0] if good else None
+        runs = [plan.run for plan in good]
+        budget = self.switches.budget / 2
+        return good[timing.choose(self.original, runs, args, kwargs, few, asked, budget)]
+
+    def layouts(
+        self, graph: fx.Graph, asked: bool, given: bool, notes: list[tuple[str, str]]
+    ) -> list[bool]:
+        """Whether channels are last, in the plans to try; the one preferred at the end."""
+        if given:
+            return [True]
+        wanted = self.switches.layout
+        why = "" if wanted == "contiguous" else why_rows(self.original, graph, self.switches, asked)
+        if why and why != "no convolution of images":
+            notes.append(("", f"maps stay in rows: {why}"))
+        if why or wanted == "contiguous":
+            return [False]
+        return [True] if wanted == "channels_last" else [False, True]
+
+    def guarded(self, key: Key, plan: Plan) -> Callable[..., Any]:
+        """A plan that is given up where it fails and the original does not."""
+        run, original = plan.run, self.original.forward
+
+        def carried_out(*args: Any, **kwargs: Any) -> Any:
+            if plan.finite and not _finite(args, kwargs):
+                return original(*args, **kwargs)
+            try:
+                return run(*args, **kwargs)
+            except Exception as error:
+                made = original(*args, **kwargs)  # a caller's mistake is told as torch tells it
+                said = " ".join(str(error).split())[:160]
+                self.notes[key].append(("", f"given up, it failed: {said}"))
+                self.plans.pop(key, None)
+                self.ways[key] = original
+                return made
+
+        return carried_out
+
+    def part_by_part(self) -> Callable[..., Any]:
+        """The original's own code, whose layers find plans where they can be followed."""
+        if self.body is None:
+            self.body = parts.body_of(self.original, self.switches)
+        body: Callable[..., Any] = self.body[0].forward
+        return body
+
+    def report(self) -> Report:
+        """What was decided so far."""
+        report = Report()
+        self._add_to(report, "")
+        return report
+
+    def _add_to(self, report: Report, prefix: str) -> None:
+        report.seconds += self.seconds
+        for key, notes in self.notes.items():
+            mode = mode_name(key)
+            plan = self.plans.get(key)
+            if plan is not None:
+                report.changes += [
+                    Change(_joined(prefix, mark.where), mark.rule, mark.what, mode)
+                    for mark in plan.marks
+                ]
+                if not prefix:
+                    report.layouts[mode] = _said(plan.last)
+            for where, why in [*notes, *(plan.left if plan is not None else [])]:
+                report.left.append(Left(_joined(prefix, where), why, mode))
+        if self.body is not None:
+            for name, engine in self.body[1]:
+                engine._add_to(report, _joined(prefix, name))
+
+
+def mode_name(key: Key) -> str:
+    """A way in which a module is used, in words."""
+    modes, asked, given = key
+    name = "training" if asked and any(modes) else "eval, with gradients" if asked else "inference"
+    if not asked and any(modes):
+        name = "training mode, without gradients"
+    return name + (", channels last as given" if given else "")
+
+
+def _joined(prefix: str, name: str) -> str:
+    return ".".join(part for part in (prefix, name) if part)
+
+
+def _said(last: bool) -> str:
+    return "with channels last" if last else "in rows"
+
+
+def _last(x: Tensor) -> bool:
+    """Whether torch's convolutions would take a tensor for one with channels last."""
+    if x.dim() != 4 or x.stride(1) != 1:
+        return False
+    if x.is_contiguous():  # axes of length one leave both open
+        return bool(suggest_memory_format(x) is torch.channels_last)
+    return bool(x.is_contiguous(memory_format=torch.channels_last))
+
+
+def _looked_at() -> bool:
+    """Whether somebody looks at all modules' calls, or at what is kept for the way back."""
+    every = getattr(global_hooks, "_has_any_global_hook", None)
+    saving = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    return every is None or every() or saving is None or saving(True) is not None
+
+
+def _finite(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether no tensor has NaN or an infinity, which oneDNN's ReLU and others do not let pass."""
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Tensor) and value.is_floating_point():
+            if not math.isfinite(value.detach().sum().item()):
+                return False
+    return True
+
+
+def _plain_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether all tensors of a call hold numbers on the CPU, and there is one."""
+    found = False
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Tensor):
+            if type(value) not in PLAIN or value.device.type != "cpu" or value.is_neg():
+                return False
+            if value.layout is not torch.strided or value.is_complex():
+                return False
+            found = True
+    return found

@@ -1,0 +1,254 @@
+"""A convolution with what follows it: a norm folded in, an activation, a sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from cenote import _winograd, functional
+from cenote import nn as ours
+from cenote.acceleration.kinds import Activation
+from cenote.acceleration.sketch import Sketch, Step
+from cenote.acceleration.steps.held import state_of, usable
+
+__all__ = ["KINDS", "Convolution", "convolution_of", "packs"]
+
+KINDS: tuple[type, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d, ours.Conv1d, ours.Conv2d, ours.Conv3d)
+_CALLS: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_OURS: dict[int, Any] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+
+
+def packs() -> bool:
+    """Whether torch has oneDNN's convolutions with something behind them."""
+    return torch.backends.mkldnn.is_available() and hasattr(
+        torch.ops.mkldnn, "_convolution_pointwise"
+    )
+
+
+@dataclass
+class _Held:
+    """Parameters as they are used, and of which state of the layers' they were made.
+
+    ``packed`` in oneDNN's own order, ``tiles`` transformed for tiles of an edge; both when they are
+    first needed. Not ``finite``: neither is used, for they would lose a NaN or spread it.
+    """
+
+    state: tuple[Any, ...]
+    weight: Tensor
+    bias: Tensor | None
+    finite: bool
+    packed: Tensor | None = None
+    tiles: dict[int, Tensor] = field(default_factory=dict)
+
+
+class Convolution(Step):
+    """A convolution by its layer, and what was joined to it.
+
+    ``norm`` is folded into the weights; ``activation`` follows; with a second argument that is
+    added before it. ``last``: maps have their channels last, and oneDNN does all of it at once.
+    """
+
+    fresh = True
+
+    def __init__(self, layer: Any, rank: int, *, last: bool, converts: bool) -> None:
+        super().__init__()
+        self.layer, self.rank, self.last, self.converts = layer, rank, last, converts
+        self.ours = False  # carried out by this package where its kernels serve
+        self.padding: tuple[int, ...] | None = None  # where more than the layer's was joined to it
+        self.norm: Any = None
+        self.activation: Activation | None = None
+        self.adds = False
+        self.at_once = False  # oneDNN does what follows
+        self.writes = False  # into what is added
+        self.tiles = False  # by Winograd's tiles, where they take less
+        self.asked = False  # for gradients
+        self._held: _Held | None = None
+
+    @property
+    def finite(self) -> bool:
+        """Whether NaN may get lost on the way."""
+        return (self.at_once or self.tiles) and not self.asked
+
+    def forget(self) -> None:
+        self._held = None
+
+    def numbers(self) -> tuple[Any, ...]:
+        """Stride, padding, dilation and groups."""
+        layer = self.layer
+        padding = layer.padding if self.padding is None else self.padding
+        return layer.stride, padding, layer.dilation, layer.groups
+
+    def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """What the layers make of ``x``, and of ``other`` added to it."""
+        held = self._current(x)
+        if held is None:
+            return self.plainly(x, other)
+        if self.last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        if held.finite and (other is None or self._fits(x, other)):
+            if self.tiles and not self._why_no_tiles(x):
+                return self._by_tiles(x, other, held)
+            if self.at_once:
+                return self._packed(x, other, held)
+        return self._finish(self._convolve(x, held.weight, held.bias), other)
+
+    def plainly(self, x: Tensor, other: Tensor | None) -> Tensor:
+        """The same by the layers themselves."""
+        if self.asked and self.tiles and self._takes_tiles(x):
+            padding = self.numbers()[1]
+            y = _winograd.conv2d(x, self.layer.weight, self.layer.bias, padding)
+        else:
+            y = self._convolve(x, self.layer.weight, self.layer.bias)
+        if self.norm is not None:
+            y = self.norm(y)
+        return self._finish(y, other)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        call = (_OURS if self.ours else _CALLS)[self.rank]
+        y: Tensor = call(x, weight, bias, *self.numbers())
+        return y
+
+    def _finish(self, y: Tensor, other: Tensor | None) -> Tensor:
+        if other is not None:
+            y = y + other
+        return y if self.activation is None else self.activation(y)
+
+    def _parameters(self) -> list[Tensor | None]:
+        found = [self.layer.weight, self.layer.bias]
+        if self.norm is not None:
+            norm = self.norm
+            found += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
+        return found
+
+    def _current(self, x: Tensor) -> _Held | None:
+        """What was computed from the parameters as they are now; None where nothing is to be."""
+        if self.asked or not (self.norm is not None or self.at_once or self.tiles):
+            return None
+        if not usable(x) or not (self.converts or _last(x)):
+            return None
+        state = state_of(self._parameters())
+        if state is None:
+            return None
+        held = self._held
+        if held is None or held.state != state:
+            held = self._held = self._make(state, x)
+        return held
+
+    def _make(self, state: tuple[Any, ...], x: Tensor) -> _Held:
+        with torch.no_grad():
+            weight, bias = self.folded()
+            return _Held(state, weight, bias, _finite(weight, bias))
+
+    def _why_no_tiles(self, x: Tensor) -> str:
+        return _winograd.why_not(tuple(x.shape), tuple(self.layer.weight.shape), *self.numbers())
+
+    def _takes_tiles(self, x: Tensor) -> bool:
+        """Whether tiles are faster for an input and a weight as they are, gradients with them."""
+        weight = self.layer.weight
+        if not usable(x) or not usable(weight) or self._why_no_tiles(x):
+            return False
+        return _last(x)
+
+    def _by_tiles(self, x: Tensor, other: Tensor | None, held: _Held) -> Tensor:
+        padding, shape = self.numbers()[1], tuple(self.layer.weight.shape)
+        edge = _winograd.edge_for(shape[2], self.out_shape(x)[2:])
+        packed = held.tiles.get(edge)
+        if packed is None:
+            with torch.no_grad():
+                packed = held.tiles[edge] = _winograd.filters(held.weight, edge)
+        relu = self.activation is not None and self.activation.name == "relu"
+        y = _winograd.convolve(x, packed, shape, held.bias, padding, other, relu)
+        return y if relu or self.activation is None else self.activation(y)
+
+    def folded(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias with the norm in them, rounded once."""
+        weight, bias = self.layer.weight.detach(), self.layer.bias
+        bias = None if bias is None else bias.detach()
+        norm = self.norm
+        if norm is None:
+            return weight, bias
+        scale = (norm.running_var.double() + norm.eps).rsqrt()
+        if norm.weight is not None:
+            scale = scale * norm.weight.double()
+        moved = -norm.running_mean.double() if bias is None else bias - norm.running_mean.double()
+        moved = moved * scale
+        if norm.bias is not None:
+            moved = moved + norm.bias.double()
+        each = scale.view(-1, *[1] * (weight.dim() - 1))
+        return (weight * each).to(weight.dtype), moved.to(weight.dtype)
+
+    def out_shape(self, x: Tensor) -> tuple[int, ...]:
+        """The shape of what is made of ``x``."""
+        weight = self.layer.weight
+        sizes = [
+            (n + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+            for n, kernel, stride, pad, dilation in zip(
+                x.shape[2:], weight.shape[2:], *self.numbers()[:3], strict=True
+            )
+        ]
+        return (x.shape[0], weight.shape[0], *sizes)
+
+    def _fits(self, x: Tensor, other: Tensor) -> bool:
+        """Whether ``other`` is added element by element."""
+        return usable(other) and tuple(other.shape) == self.out_shape(x)
+
+    def _packed(self, x: Tensor, other: Tensor | None, held: _Held) -> Tensor:
+        stride, padding, dilation, groups = self.numbers()
+        if held.packed is None:
+            held.packed = torch.ops.mkldnn._reorder_convolution_weight(
+                held.weight, padding, stride, dilation, groups, list(x.shape)
+            )
+        name, numbers, way = "none", (), None
+        if self.activation is not None and self.activation.fused is not None:
+            name, numbers, way = self.activation.fused
+        if other is None:
+            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+                x, held.packed, held.bias, padding, stride, dilation, groups, name, list(numbers),
+                way,
+            )  # fmt: skip
+            return y
+        then = None if name == "none" else name
+        if self.writes and _last(other):
+            call = torch.ops.mkldnn._convolution_pointwise_.binary
+            y = call(other, x, held.packed, held.bias, padding, stride, dilation, groups, "add", 1.0,
+                     then, list(numbers), way)  # fmt: skip
+            return y
+        call = torch.ops.mkldnn._convolution_pointwise.binary
+        other = other.contiguous(memory_format=torch.channels_last)
+        y = call(x, other, held.packed, held.bias, padding, stride, dilation, groups, "add", 1.0,
+                 then, list(numbers), way)  # fmt: skip
+        return y
+
+
+def _finite(weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether nothing is NaN or infinite: oneDNN's ReLU would make a zero of what follows."""
+    both = weight.sum() if bias is None else weight.sum() + bias.sum()
+    return bool(both.isfinite())
+
+
+def _last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last)
+
+
+def convolution_of(sketch: Sketch, node: Any) -> Convolution | None:
+    """The convolution that a node is, as a step; with padding that is zeros and numbers."""
+    if not isinstance(node, fx.Node):
+        return None
+    if isinstance(node.target, Convolution):
+        return node.target
+    layer = sketch.layer(node, *KINDS)
+    if layer is None or getattr(layer, "flip", False):
+        return None
+    if layer.padding_mode != "zeros" or not all(isinstance(n, int) for n in _every(layer.padding)):
+        return None
+    rank = layer.weight.dim() - 2
+    last = sketch.last and rank == 2
+    return Convolution(layer, rank, last=last, converts=not sketch.given)
+
+
+def _every(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
