@@ -1,0 +1,8 @@
+"""Networks that catch out whoever changes networks, by the reason that each exists for."""
+
+from nasty import architectures, convolving, flow, giving, hooked, pooling, sharing
+from nasty.case import CATALOGUE, Case, Given, seed_all
+
+SUBJECTS = sharing, pooling, convolving, flow, hooked, giving, architectures
+
+__all__ = ["CATALOGUE", "SUBJECTS", "Case", "Given", "seed_all"]

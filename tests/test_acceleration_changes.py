@@ -1,0 +1,458 @@
+"""What is done to a network after it was accelerated has effect from the next call on."""
+
+import copy
+import io
+import pickle
+import threading
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import cenote
+from nasty import CATALOGUE, seed_all
+from nasty.agreeing import agree
+from nasty.running import leaves
+
+NETWORKS = ("winograd_deep", "residual", "densenet_transition", "vgg_like", "norm_after_two_convs")
+EVERY = pytest.mark.parametrize("name", NETWORKS)
+
+
+def pair(name="residual", train=False, **options):
+    """The accelerated network and its twin, with an example input; both have run once."""
+    case = CATALOGUE[name]
+    mine, theirs = case.build(), case.build()
+    x = case.given().args[0]
+    fast = cenote.accelerate(mine, x, **options).train(train)
+    theirs.train(train)
+    same(fast, theirs, x)
+    return fast, theirs, x
+
+
+def same(fast, theirs, *args, factor=60, **kwargs):
+    """Outputs of both, called alike, agree."""
+    seed_all(5)
+    ours = list(leaves(fast(*args, **kwargs)))
+    seed_all(5)
+    wanted = list(leaves(theirs(*args, **kwargs)))
+    assert [place for place, _ in ours] == [place for place, _ in wanted]
+    for (place, got), (_, want) in zip(ours, wanted, strict=True):
+        if isinstance(want, torch.Tensor):
+            assert got.stride() == want.stride()
+            assert got.requires_grad == want.requires_grad
+            agree(got.detach(), want.detach(), where=place or "output", factor=factor)
+        else:
+            assert got == want
+
+
+def norms(model):
+    return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+def convs(model):
+    return [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+
+
+def scale_in_place(model):
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(1.5)
+
+
+def scale_data(model):
+    for p in model.parameters():
+        p.data.mul_(-0.5)
+
+
+def new_data(model):
+    for p in model.parameters():
+        p.data = p.data.flip(0).clone()
+
+
+def new_parameters(model):
+    for part in convs(model):
+        part.weight = nn.Parameter(part.weight.detach() * 2)
+
+
+def new_weights_by_numpy(model):
+    for p in model.parameters():
+        p.detach().numpy()[...] *= 0.75
+
+
+def load(model):
+    model.load_state_dict(
+        {k: v * 2 if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    )
+
+
+def load_assigned(model):
+    state = {k: v.detach().clone() / 2 for k, v in model.state_dict().items()}
+    model.load_state_dict(state, assign=True)
+
+
+def step(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def foreach_step(model):
+    torch._foreach_mul_([p.detach() for p in model.parameters()], 1.25)
+
+
+def initialize(model):
+    seed_all(3)
+    for part in convs(model):
+        part.reset_parameters()
+
+
+def statistics(model):
+    for part in norms(model):
+        part.running_mean += 1
+        part.running_var.mul_(2)
+
+
+def statistics_by_assignment(model):
+    for part in norms(model):
+        part.running_mean = torch.full_like(part.running_mean, 0.3)
+
+
+def statistics_forgotten(model):
+    for part in norms(model):
+        part.reset_running_stats()
+
+
+def epsilon(model):
+    for part in norms(model):
+        part.eps = 0.7
+
+
+def without_bias(model):
+    for part in convs(model):
+        part.bias = None
+
+
+def one_norm_in_training(model):
+    if norms(model):
+        norms(model)[0].train()
+
+
+def padding_mode(model):
+    for part in convs(model):
+        part.padding_mode = "replicate"
+
+
+def swapped_parameters(model):
+    for part in convs(model):
+        other = nn.Parameter(part.weight.detach().clone() * 3)
+        torch.utils.swap_tensors(part.weight, other)
+
+
+CHANGES = [
+    scale_in_place, scale_data, new_data, new_parameters, new_weights_by_numpy, load, load_assigned,
+    step, foreach_step, initialize, statistics, statistics_by_assignment, statistics_forgotten,
+    epsilon, without_bias, one_norm_in_training, padding_mode, swapped_parameters,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@EVERY
+def test_a_change_between_calls_is_felt(name, change):
+    fast, theirs, x = pair(name)
+    with torch.no_grad():
+        same(fast, theirs, x)
+    change(fast)
+    change(theirs)
+    with torch.no_grad():
+        same(fast, theirs, x)
+    same(fast, theirs, x)
+
+
+@EVERY
+def test_changes_to_the_original_are_felt_too(name):
+    fast, theirs, x = pair(name)
+    mine = cenote.restore(fast)
+    for change in (scale_in_place, statistics, load):
+        change(mine)
+        change(theirs)
+        with torch.no_grad():
+            same(fast, theirs, x)
+
+
+@EVERY
+def test_back_and_forth_between_modes(name):
+    fast, theirs, x = pair(name)
+    for train in (True, False, True, True, False, False):
+        fast.train(train)
+        theirs.train(train)
+        for grad in (False, True):
+            with torch.set_grad_enabled(grad):
+                same(fast, theirs, x)
+    for got, wanted in zip(fast.buffers(), theirs.buffers(), strict=True):
+        agree(got, wanted, where="buffer")
+
+
+@EVERY
+def test_training_between_evaluations(name):
+    fast, theirs, x = pair(name)
+    optimizers = [torch.optim.SGD(m.parameters(), lr=0.01, momentum=0.9) for m in (fast, theirs)]
+    for _ in range(3):
+        for model, optimizer in zip((fast, theirs), optimizers, strict=True):
+            model.train()
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+            model.eval()
+        with torch.inference_mode():
+            same(fast, theirs, x, factor=400)
+
+
+def test_first_without_gradients_then_with():
+    for first in (torch.no_grad, torch.inference_mode):
+        case = CATALOGUE["residual"]
+        fast, theirs, x = (
+            cenote.accelerate(case.build()).eval(),
+            case.build().eval(),
+            case.given().args[0],
+        )
+        with first():
+            same(fast, theirs, x)
+        same(fast, theirs, x)
+        fast(x).sum().backward()
+        theirs(x).sum().backward()
+        for (name, got), wanted in zip(fast.named_parameters(), theirs.parameters(), strict=True):
+            agree(got.grad, wanted.grad, where=name, factor=200)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@EVERY
+def test_other_sizes_batches_and_layouts(name, train):
+    fast, theirs, x = pair(name, train)
+    if name != "vgg_like":
+        same(fast, theirs, torch.randn(3, x.shape[1], 30, 22))
+    same(fast, theirs, x[:1] if not train else x.repeat(2, 1, 1, 1))
+    same(fast, theirs, x.to(memory_format=torch.channels_last))
+    same(fast, theirs, x.flip(0).transpose(2, 3).contiguous().transpose(2, 3))
+    same(fast, theirs, x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@EVERY
+def test_another_type_afterwards(name, dtype):
+    fast, theirs, x = pair(name)
+    assert fast.to(dtype) is fast
+    same(fast, theirs.to(dtype), x.to(dtype))
+    same(fast.float(), theirs.float(), x)
+
+
+def test_the_weights_in_another_layout():
+    fast, theirs, x = pair("winograd_deep")
+    fast.to(memory_format=torch.channels_last)
+    theirs.to(memory_format=torch.channels_last)
+    same(fast, theirs, x)
+    for got, wanted in zip(fast.parameters(), theirs.parameters(), strict=True):
+        assert got.stride() == wanted.stride()
+
+
+def replace_head(model):
+    model.fc = nn.Linear(32, 3)
+
+
+def replace_pool(model):
+    model.stem[3] = nn.AvgPool2d(2)
+
+
+def replace_in_a_block(model):
+    model.layer[0].conv1 = nn.Conv2d(16, 16, 5, padding=2)
+
+
+def replace_norm(model):
+    model.layer[0].bn1 = nn.Identity()
+
+
+def ceil(model):
+    model.stem[-1].ceil_mode = True
+
+
+def longer(model):
+    model.layer.append(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)))
+
+
+def another_activation(model):
+    model.layer[0].relu = nn.LeakyReLU(-0.5)
+
+
+def another_attribute(model):
+    model.stem[2].inplace = False
+    model.extra = 5
+
+
+def deleted(model):
+    model.layer[1].downsample[1] = nn.Identity()
+    del model.stem[3]
+
+
+def forward_replaced(model):
+    model.stem[3].forward = lambda y: F.avg_pool2d(y, 2)
+
+
+def hooked_part(model):
+    model.layer[0].conv1.register_forward_hook(lambda m, args, out: out * 2)
+
+
+def hooked_activation(model):
+    model.stem[2].register_forward_pre_hook(lambda m, args: (args[0] + 1,))
+
+
+def hooked_whole(model):
+    model.register_forward_hook(lambda m, args, out: out + m.fc.bias.sum())
+
+
+EDITS = [
+    replace_head, replace_pool, replace_in_a_block, replace_norm, ceil, longer, another_activation,
+    another_attribute, deleted, forward_replaced, hooked_part, hooked_activation, hooked_whole,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
+def test_an_edit_is_felt(edit, train):
+    fast, theirs, x = pair("residual_large", train)
+    for model in (fast, theirs):
+        seed_all(9)
+        edit(model)
+    same(fast, theirs, x)
+    assert list(fast.state_dict()) == list(theirs.state_dict())
+    with torch.no_grad():
+        same(fast, theirs, x)
+
+
+def test_hooks_can_be_taken_away_again():
+    fast, theirs, x = pair("residual_large")
+    handles = [m.stem[0].register_forward_hook(lambda m, a, y: y * 2) for m in (fast, theirs)]
+    same(fast, theirs, x)
+    for handle in handles:
+        handle.remove()
+    same(fast, theirs, x)
+
+
+def test_a_backward_hook_afterwards():
+    fast, theirs, x = pair("residual_large", train=True)
+    seen = {fast: [], theirs: []}
+    for model, found in seen.items():
+        model.stem[3].register_full_backward_hook(
+            lambda m, g, outs, found=found: found.extend(outs)
+        )
+        model(x).square().sum().backward()
+    agree(*seen[fast], *seen[theirs], factor=200)
+
+
+def test_global_hooks_see_every_module():
+    fast, theirs, x = pair("residual_large")
+    calls = []
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda m, args, out: calls.append((type(m).__name__, tuple(out.shape)))
+    )
+    try:
+        theirs(x)
+        wanted, calls[:] = list(calls), []
+        fast(x)
+    finally:
+        handle.remove()
+    seen = [(name.removeprefix("Accelerated"), shape) for name, shape in calls]
+    assert seen in (wanted, wanted + wanted[-1:])  # the whole may be called within its other self
+
+
+def test_loop_length_and_rate_are_read_at_each_call():
+    fast, theirs, x = pair("loop_of_an_attribute")
+    fast.times = theirs.times = 1
+    same(fast, theirs, x)
+    assert cenote.restore(fast).times == 1
+    fast, theirs, x = pair("dropout_before_max", train=True)
+    fast[2].p = theirs[2].p = 0.8
+    same(fast, theirs, x)
+
+
+def test_parameters_frozen_afterwards():
+    fast, theirs, x = pair("residual", train=True)
+    for model in (fast, theirs):
+        assert model.requires_grad_(False) is model
+        model.fc.requires_grad_(True)
+        model(x).sum().backward()
+    for (name, got), wanted in zip(fast.named_parameters(), theirs.parameters(), strict=True):
+        agree(got.grad, wanted.grad, where=name, factor=100)
+    fast.requires_grad_(False)
+    assert not fast(x).requires_grad
+
+
+def saved(model):
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "save": saved,
+}
+
+
+@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize("name", [c.name for c in CATALOGUE.values() if c.pickles][::4])
+def test_copies_work_alone(name, way):
+    case = CATALOGUE[name]
+    fast = cenote.accelerate(case.build())
+    given = case.given()
+    with torch.no_grad():  # what a forward keeps of a graph, no one can copy
+        fast(*given.args, **given.kwargs)
+    before = [p.detach().clone() for p in fast.parameters()]
+    twin = COPIES[way](fast)
+    assert isinstance(twin, cenote.acceleration.Accelerated)
+    assert twin is not fast
+    assert list(twin.state_dict()) == list(fast.state_dict())
+    mine = {id(p) for p in fast.parameters()}
+    assert not any(id(p) in mine for p in twin.parameters())
+    seed_all(4)
+    want = list(leaves(fast.eval()(*case.given().args, **case.given().kwargs)))
+    seed_all(4)
+    got = list(leaves(twin.eval()(*case.given().args, **case.given().kwargs)))
+    for (place, ours), (_, theirs) in zip(got, want, strict=True):
+        if isinstance(theirs, torch.Tensor):
+            agree(ours.detach(), theirs.detach(), where=place, factor=60)
+    with torch.no_grad():
+        for p in twin.parameters():
+            p.zero_()
+    assert all(torch.equal(p, was) for p, was in zip(fast.parameters(), before, strict=True))
+
+
+def test_two_threads_at_once():
+    fast, theirs, _ = pair("winograd_deep")
+    inputs = [
+        torch.randn(2, 32, 21, 19, generator=torch.Generator().manual_seed(i)) for i in range(6)
+    ]
+    with torch.no_grad():
+        wanted = [theirs(x) for x in inputs]
+    found, start = {}, threading.Barrier(2)
+
+    def work(mine):
+        start.wait()
+        with torch.no_grad():
+            for i in mine * 5:
+                found[i] = fast(inputs[i])
+                agree(found[i], wanted[i], factor=60)
+
+    fresh = cenote.accelerate(CATALOGUE["winograd_deep"].build()).eval()
+    for model in (fast, fresh):
+        fast = model
+        threads = [threading.Thread(target=work, args=([k, k + 2, k + 4],)) for k in (0, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        for i, value in enumerate(wanted):
+            agree(found.pop(i), value, factor=60)
