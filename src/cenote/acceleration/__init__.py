@@ -16,6 +16,7 @@ from torch import nn
 from cenote.acceleration.accelerated import Accelerated, wrap
 from cenote.acceleration.report import Change, Left, Report
 from cenote.acceleration.switches import RULES, Switches
+from cenote.allocator import tune_allocator
 
 __all__ = ["RULES", "Accelerated", "Change", "Left", "Report", "accelerate", "explain", "restore"]
 
@@ -27,6 +28,7 @@ def accelerate(
     without: Iterable[str] = (),
     layout: str = "auto",
     budget: float = 2.0,
+    allocator: bool = False,
 ) -> Any:
     """The same network, sooner: the same parameters by the same names, the same numbers.
 
@@ -44,6 +46,7 @@ def accelerate(
         layout: ``"contiguous"`` or ``"channels_last"`` inside of the network, or ``"auto"``: what
             is measured to be faster.
         budget: seconds that measuring may take, for each kind of call.
+        allocator: let the process keep the memory that it frees; see :func:`cenote.tune_allocator`.
 
     Raises:
         TypeError: ``model`` is no module, or an argument of another kind.
@@ -63,6 +66,8 @@ def accelerate(
             f"accelerate: model = {model!r}: must be a torch.nn.Module, not {type(model).__name__}"
         )
     switches = Switches.of(without, layout, budget)
+    if allocator:
+        tune_allocator()
     if isinstance(model, Accelerated):
         if model._cenote.switches != switches:
             model = wrap(model._cenote.original, switches)
@@ -86,6 +91,11 @@ def restore(model: nn.Module) -> nn.Module:
 
     Raises:
         TypeError: no module.
+
+    >>> part = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    >>> whole = nn.Sequential(accelerate(part), nn.MaxPool2d(2))
+    >>> restore(whole)[0] is part
+    True
     """
     if not isinstance(model, nn.Module):
         raise TypeError(
@@ -105,6 +115,12 @@ def explain(model: nn.Module, x: Any, **options: Any) -> Report:
 
     In the mode in which the network is: in training forward and back as a whole. See
     :func:`accelerate` for the arguments.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2)).eval()
+    >>> report = explain(network, torch.zeros(2, 3, 16, 16), layout="contiguous")
+    >>> [(change.where, change.rule) for change in report.changes][-1]
+    ('0 + 1 + 2', 'stages')
+    >>> before, after = report.whole["inference"]
     """
     from cenote.acceleration.explaining import explained
 

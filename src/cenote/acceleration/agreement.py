@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-__all__ = ["copies", "disagreement", "nothing_changed", "shortened"]
+__all__ = ["Answer", "copies", "nothing_changed", "shortened"]
 
 # Of the size of an output: structure that was followed wrongly shows in whole figures, rounding in
 # the fifth digit at most, where norms of few elements enlarge it.
@@ -31,26 +32,32 @@ def nothing_changed(module: nn.Module) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def disagreement(
-    module: nn.Module,
-    forward: Callable[..., Any],
-    plan: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> str:
-    """Why the results of a plan are not the network's; "" where they are within rounding."""
-    with nothing_changed(module):
-        wanted = forward(*copies(args), **copies(kwargs))
-        after = [buffer.clone() for buffer in module.buffers()]
-    try:
+class Answer:
+    """What a module makes of a call, and of its buffers.
+
+    Raises:
+        Exception: whatever the module raises.
+    """
+
+    def __init__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.module, self.args, self.kwargs = module, args, kwargs
         with nothing_changed(module):
-            found = plan(*copies(args), **copies(kwargs))
-            same = all(map(_close, list(module.buffers()), after))
-    except Exception as error:
-        return f"the plan failed: {' '.join(str(error).split())[:160]}"
-    if not same:
-        return "buffers come out differently"
-    return _difference(wanted, found)
+            start = time.perf_counter()
+            self.made = module.forward(*copies(args), **copies(kwargs))
+            self.seconds = time.perf_counter() - start
+            self.buffers = [buffer.clone() for buffer in module.buffers()]
+
+    def differs(self, plan: Callable[..., Any]) -> str:
+        """Why the results of a plan are others; "" where they are the same within rounding."""
+        try:
+            with nothing_changed(self.module):
+                found = plan(*copies(self.args), **copies(self.kwargs))
+                same = _all_close(list(self.module.buffers()), self.buffers)
+        except Exception as error:
+            return f"the plan failed: {' '.join(str(error).split())[:160]}"
+        if not same:
+            return "buffers come out differently"
+        return _difference(self.made, found)
 
 
 def _difference(wanted: Any, found: Any) -> str:
@@ -73,7 +80,14 @@ def _difference(wanted: Any, found: Any) -> str:
     return ""
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
+def _all_close(buffers: list[Tensor], wanted: list[Tensor]) -> bool:
+    """Whether buffers are close; a mean that is zero but for rounding is, too."""
+    floats = [b.double().flatten() for b in wanted if b.is_floating_point() and b.numel()]
+    floor = 1e-3 * float(torch.cat(floats).nan_to_num().pow(2).mean().sqrt()) if floats else 0.0
+    return all(_close(b, a, floor) for a, b in zip(buffers, wanted, strict=True))
+
+
+def _close(a: Tensor, b: Tensor, floor: float = 0.0) -> bool:
     if not a.is_floating_point():
         return torch.equal(a, b)
     a, b = a.double(), b.double()
@@ -83,7 +97,7 @@ def _close(a: Tensor, b: Tensor) -> bool:
     a, b = a.masked_fill(odd, 0), b.masked_fill(odd, 0)
     if a.numel() == 0:
         return True
-    size = a.pow(2).mean().sqrt()
+    size = a.pow(2).mean().sqrt().clamp(min=floor)
     return bool((a - b).pow(2).mean().sqrt() <= _TOLERANCE * size + 1e-12)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -83,27 +84,27 @@ class Engine:
     def begin(self) -> Watch:
         """Start from what the module is now; whatever was decided is dropped."""
         with self.lock:
-            self.ways, self.plans, self.graphs, self.notes = {}, {}, {}, {}
-            self.body = None
-            self.watch = Watch(self.original)
+            if self.watch is None or self.watch.changed():  # not by another thread meanwhile
+                self.ways, self.plans, self.graphs, self.notes = {}, {}, {}, {}
+                self.body = None
+                self.watch = Watch(self.original)
             return self.watch
 
-    def decide(
-        self, key: Key, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Callable[..., Any]:
+    def decide(self, key: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any]:
         """The function for calls of a kind, of which this is the first."""
         start = time.perf_counter()
         notes: list[tuple[str, str]] = []
         self.notes[key] = notes
         graph = self.graph(key[0])
-        few = self.example(args, kwargs)
-        if few is None:  # the original fails on this call, and says why
+        answer = None if isinstance(graph, str) else self.answer(args, kwargs)
+        if not isinstance(graph, str) and answer is None:  # the original says why
             return self.original.forward
         if isinstance(graph, str):
             notes.append(("", graph))
             way: Callable[..., Any] = self.part_by_part()
         else:
-            plan = self.plan(graph, key, args, kwargs, few, notes)
+            assert answer is not None
+            plan = self.plan(graph, key, args, kwargs, answer, notes)
             if plan is None:
                 way = self.part_by_part()
             else:
@@ -113,18 +114,12 @@ class Engine:
         self.seconds += time.perf_counter() - start
         return way
 
-    def example(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
-        """A few images of the call, if the original takes them; None where it takes nothing."""
-        if isinstance(self.graph(self.watch.modes() if self.watch else ()), str):
-            return args
-        for few in (agreement.shortened(args, kwargs), args):
-            try:
-                with agreement.nothing_changed(self.original):
-                    self.original.forward(*agreement.copies(few), **agreement.copies(kwargs))
-                return few
-            except Exception:
-                if few is args:
-                    return None
+    def answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> agreement.Answer | None:
+        """What the original makes of a few images of a call, or of all; None where it fails."""
+        few = agreement.shortened(args, kwargs)
+        for given in [few] if few is args else [few, args]:
+            with contextlib.suppress(Exception):  # a caller's mistake, or one image too few
+                return agreement.Answer(self.original, given, kwargs)
         return None
 
     def graph(self, modes: tuple[bool, ...]) -> fx.Graph | str:
@@ -142,19 +137,20 @@ class Engine:
         key: Key,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        few: tuple[Any, ...],
+        answer: agreement.Answer,
         notes: list[tuple[str, str]],
     ) -> Plan | None:
         """The fastest of the plans that agree with the original on this call."""
         _, asked, given = key
-        good = []
-        original = self.original.forward
+        good: list[Plan] = []
         tried = [(last, given) for last in self.layouts(graph, asked, given, notes)]
         for last, kept in [*tried, (True, True)]:
             if kept and not given and good:  # the network turns its maps by itself
                 break
-            plan = make_plan(self.original, graph, self.switches, asked=asked, last=last, given=kept)
-            why = agreement.disagreement(self.original, original, plan.run, few, kwargs)
+            plan = make_plan(
+                self.original, graph, self.switches, asked=asked, last=last, given=kept
+            )
+            why = answer.differs(plan.run)
             if why:
                 notes.append(("", f"maps {_said(last)}: {why}"))
             else:
@@ -164,8 +160,8 @@ class Engine:
         if len(good) < 2:
             return good[0] if good else None
         runs = [plan.run for plan in good]
-        budget = self.switches.budget / 2
-        return good[timing.choose(self.original, runs, args, kwargs, few, asked, budget)]
+        budget = self.switches.budget / 3
+        return good[timing.choose(self.original, runs, args, kwargs, answer.args, asked, budget)]
 
     def layouts(
         self, graph: fx.Graph, asked: bool, given: bool, notes: list[tuple[str, str]]
@@ -268,9 +264,9 @@ def _looked_at() -> bool:
 def _finite(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether no tensor has NaN or an infinity, which oneDNN's ReLU and others do not let pass."""
     for value in (*args, *kwargs.values()):
-        if isinstance(value, Tensor) and value.is_floating_point():
-            if not math.isfinite(value.detach().sum().item()):
-                return False
+        floats = isinstance(value, Tensor) and value.is_floating_point()
+        if floats and not math.isfinite(value.detach().sum().item()):
+            return False
     return True
 
 

@@ -81,10 +81,7 @@ class Watch:
         for hooks in self._hooks:
             if hooks:
                 return True
-        for held in self._states:
-            if "forward" in held:
-                return True
-        return False
+        return any("forward" in held for held in self._states)
 
     def weights_last(self) -> bool:
         """Whether the first weight of images says that channels are last."""

@@ -19,8 +19,8 @@ __all__ = [
     "changes_in_place",
     "fresh",
     "is_addition",
-    "layer_of",
     "keeps_layout",
+    "layer_of",
     "module_at",
     "plain",
 ]
@@ -86,7 +86,7 @@ def layer_of(root: nn.Module, node: Any, *kinds: type) -> Any:
 _RELU = ("relu", (), None)
 
 
-def _of_module(module: nn.Module) -> Activation | None:
+def _of_module(module: Any) -> Activation | None:
     in_place = bool(getattr(module, "inplace", False))
     if plain(module, nn.ReLU):
         return Activation("relu", in_place, True, _RELU)

@@ -45,14 +45,29 @@ def sharing(base: type, module: nn.Module, name: str) -> Any:
     Raises:
         TypeError: the two classes cannot be joined.
     """
-    twin = object.__new__(_joined(base, type(module), name))
+    kind: Any = type(module)
+    twin: Any = object.__new__(_joined(base, kind, name))
     object.__setattr__(twin, "__dict__", module.__dict__)
     return twin
 
 
 @functools.lru_cache(maxsize=1024)
-def _joined(base: type, kind: type, name: str) -> type:
-    return type(name, (base, kind), {"__slots__": (), "__module__": base.__module__})
+def _joined(base: Any, kind: Any, name: str) -> type:
+    """A class of both, with the arguments of the second one's forward for who asks."""
+
+    def made_anew(_: type, *args: Any, **kwargs: Any) -> Any:
+        """What constructs another of its own class, as a slice of a sequence, gets a plain one."""
+        return kind(*args, **kwargs)
+
+    own: dict[str, Any] = {"__slots__": (), "__module__": base.__module__, "__new__": made_anew}
+    if "forward" in base.__dict__:
+
+        @functools.wraps(kind.forward)
+        def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return base.forward(self, *args, **kwargs)
+
+        own["forward"] = forward
+    return type(name, (base, kind), own)
 
 
 def body_of(module: nn.Module, switches: Switches) -> tuple[Any, list[tuple[str, Engine]]]:

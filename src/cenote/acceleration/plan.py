@@ -91,4 +91,3 @@ def _read_live(root: nn.Module, graph: fx.Graph, node: fx.Node) -> None:
 
 class _Code(fx.GraphModule):
     """A graph module that keeps to the layers themselves."""
-

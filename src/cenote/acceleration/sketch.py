@@ -28,6 +28,7 @@ class Step:
         self.__name__ = type(self).__name__.lower()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the nodes made of the same arguments."""
         raise NotImplementedError
 
     def forget(self) -> None:
@@ -89,8 +90,8 @@ class Sketch:
         """Where a node is, as a reader would say it."""
         if node.op == "call_module":
             return str(node.target)
-        path = getattr(node.meta.get("nn_module_stack"), "keys", list)()
-        return ".".join(part for part in (*list(path)[-1:], node.name) if part)
+        path = list(node.meta.get("nn_module_stack") or {})
+        return ".".join(part for part in (*path[-1:], node.name) if part)
 
     def replace(
         self,
@@ -124,7 +125,9 @@ class Sketch:
     def note(self, node: fx.Node, rule: str, what: str) -> None:
         """Say that a step works otherwise by a rule, where no node changes."""
         took = self._origins.get(node, (node.name,))
-        self.marks.append(Mark(node.meta.get("where") or self.name(node), rule, what, took, node.name))
+        self.marks.append(
+            Mark(node.meta.get("where") or self.name(node), rule, what, took, node.name)
+        )
 
     def leave(self, node: fx.Node, why: str) -> None:
         """Say that something could not be touched."""

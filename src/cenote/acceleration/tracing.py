@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import random
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +30,10 @@ _INTERNAL = frozenset(nn.Module().__dict__)
 _MODULES_OF_ITS_OWN = ("torch.nn", "torch.ao.nn", "cenote.nn")
 
 
-class Refused(Exception):
+_ONE = threading.RLock()  # one trace at a time
+
+
+class Refused(Exception):  # noqa: N818 - no mistake
     """A forward that cannot be followed; the message says why."""
 
 
@@ -64,6 +69,7 @@ class _Tracer(fx.Tracer):
     def __init__(self) -> None:
         super().__init__()
         self.refused = ""
+        self.thread = threading.get_ident()  # torch.fx patches modules for all threads
         self.context = _context()
 
     def refuse(self, why: str) -> TraceError:
@@ -105,11 +111,16 @@ class _Tracer(fx.Tracer):
             return False
         return _of_a_library(m)
 
-    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        if type(m) is Stages and not left_alone(m):
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self.thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
-            def forward(*given: Any, **more: Any) -> Any:  # its layers one by one
-                return nn.Sequential.forward(m, *given, **more)
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self.thread:
+            return forward(*args, **kwargs)
+        if type(m) is Stages and not left_alone(m):
+            forward = functools.partial(nn.Sequential.forward, m)  # its layers one by one
 
         return super().call_module(m, forward, args, kwargs)
 
@@ -156,7 +167,7 @@ def follow(module: nn.Module) -> fx.Graph:
         with warnings.catch_warnings(), torch.inference_mode(False), torch.enable_grad():
             warnings.simplefilter("ignore")
             tracer.context = _context()
-            with _telling(tracer):
+            with _ONE, _telling(tracer):
                 graph = tracer.trace(module)
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
@@ -185,20 +196,24 @@ def _telling(tracer: _Tracer) -> Iterator[None]:
         (torch.set_grad_enabled, "__init__", "a part of it asks for gradients by itself"),
     ]
 
-    def teller(why: str) -> Any:
-        def tell(*_: Any, **__: Any) -> Any:
-            raise tracer.refuse(why)
+    def teller(old: Any, why: str) -> Any:
+        by_class = isinstance(old, classmethod)
+        plainly = old.__func__ if by_class else old
 
-        return tell
+        @functools.wraps(plainly)
+        def tell(*args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() == tracer.thread:
+                raise tracer.refuse(why)
+            return plainly(*args, **kwargs)
 
-    kept = [(home, name, home.__dict__[name]) for home, name, _ in places]
-    for home, name, why in places:
-        setattr(home, name, teller(why))
-    try:
+        return classmethod(tell) if by_class else tell
+
+    with contextlib.ExitStack() as stack:
+        for home, name, why in places:
+            old = home.__dict__[name]
+            setattr(home, name, teller(old, why))
+            stack.callback(setattr, home, name, old)
         yield
-    finally:
-        for home, name, old in kept:
-            setattr(home, name, old)
 
 
 def left_alone_root(module: nn.Module) -> str:

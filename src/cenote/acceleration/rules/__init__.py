@@ -13,6 +13,7 @@ from cenote.acceleration.rules import (
     layout,
     merged_padding,
     pooling,
+    recomputing,
     reuse,
     shared_chains,
     stages,
@@ -34,6 +35,7 @@ _APPLY: dict[str, Callable[[Sketch], None]] = {
     "winograd": winograd.apply,
     "stages": stages.apply,
     "late-activation": late_activation.apply,
+    "recomputing": recomputing.apply,
     "layout": layout.apply,
     "reuse": reuse.apply,
 }

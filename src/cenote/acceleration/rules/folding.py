@@ -7,6 +7,8 @@ and the convolution stay apart in training.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx, nn
 
 from cenote.acceleration.sketch import Sketch
@@ -35,7 +37,7 @@ def apply(sketch: Sketch) -> None:
             sketch.replace([node, user], step, (node.args[0],), "folding", "norm into the weights")
 
 
-def _folds(norm: nn.Module, channels: int, rank: int) -> bool:
+def _folds(norm: Any, channels: int, rank: int) -> bool:
     return (
         not norm.training
         and norm.running_mean is not None

@@ -11,8 +11,8 @@ from torch import fx
 
 from cenote.acceleration import kinds
 from cenote.acceleration.sketch import Sketch
-from cenote.acceleration.steps.convolutions import convolution_of
-from cenote.acceleration.steps.layouts import Rows
+from cenote.acceleration.steps.convolutions import Convolution, convolution_of
+from cenote.acceleration.steps.layouts import Last, Rows
 
 __all__ = ["apply", "why_not"]
 
@@ -35,10 +35,17 @@ def apply(sketch: Sketch) -> None:
     """Turn maps back wherever somebody could tell."""
     if not sketch.last or sketch.given:
         return
-    back = Rows()
+    back, there = Rows(), Last()
     turned: dict[fx.Node, fx.Node] = {}
     for node in sketch.nodes():
         if node.op in ("placeholder", "get_attr"):
+            continue
+        convolution = convolution_of(sketch, node)
+        if convolution is not None and convolution.rank == 2:
+            if not isinstance(node.target, Convolution):
+                with sketch.graph.inserting_before(node):
+                    turned_there = sketch.graph.call_function(there, (node.args[0],))
+                node.args = (turned_there,)
             continue
         if node.op != "output" and kinds.keeps_layout(sketch.root, node):
             continue

@@ -54,6 +54,9 @@ def _said(pads: list[tuple[int, int]]) -> str:
 def _padding(sketch: Sketch, node: fx.Node) -> tuple[list[tuple[int, int]], float, fx.Node] | None:
     """Amounts for each axis, outermost first, and with what, where a node pads with one number."""
     layer = sketch.layer(node, *_PADS)
+    amounts: Any
+    value: Any
+    given: Any
     if layer is not None:
         amounts, value, given = layer.padding, layer.value, node.args[0]
     elif node.op == "call_function" and node.target is F.pad:

@@ -74,6 +74,7 @@ class Convolution(Step):
         return (self.at_once or self.tiles) and not self.asked
 
     def forget(self) -> None:
+        """Drop what was computed from parameters."""
         self._held = None
 
     def numbers(self) -> tuple[Any, ...]:
@@ -85,12 +86,12 @@ class Convolution(Step):
     def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """What the layers make of ``x``, and of ``other`` added to it."""
         held = self._current(x)
+        if self.last and self.converts and x.dim() == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
         if held is None:
             return self.plainly(x, other)
-        if self.last:
-            x = x.contiguous(memory_format=torch.channels_last)
         if held.finite and (other is None or self._fits(x, other)):
-            if self.tiles and not self._why_no_tiles(x):
+            if self.tiles and not self.why_no_tiles(x):
                 return self._by_tiles(x, other, held)
             if self.at_once:
                 return self._packed(x, other, held)
@@ -143,13 +144,14 @@ class Convolution(Step):
             weight, bias = self.folded()
             return _Held(state, weight, bias, _finite(weight, bias))
 
-    def _why_no_tiles(self, x: Tensor) -> str:
+    def why_no_tiles(self, x: Tensor) -> str:
+        """Why an input is not convolved by tiles; "" where it is."""
         return _winograd.why_not(tuple(x.shape), tuple(self.layer.weight.shape), *self.numbers())
 
     def _takes_tiles(self, x: Tensor) -> bool:
         """Whether tiles are faster for an input and a weight as they are, gradients with them."""
         weight = self.layer.weight
-        if not usable(x) or not usable(weight) or self._why_no_tiles(x):
+        if not usable(x) or not usable(weight) or self.why_no_tiles(x):
             return False
         return _last(x)
 
@@ -202,26 +204,24 @@ class Convolution(Step):
             held.packed = torch.ops.mkldnn._reorder_convolution_weight(
                 held.weight, padding, stride, dilation, groups, list(x.shape)
             )
-        name, numbers, way = "none", (), None
+        name: str = "none"
+        numbers: tuple[float, ...] = ()
+        way: str | None = None
         if self.activation is not None and self.activation.fused is not None:
             name, numbers, way = self.activation.fused
+        common = (held.packed, held.bias, padding, stride, dilation, groups)
+        made: Tensor
         if other is None:
-            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, held.packed, held.bias, padding, stride, dilation, groups, name, list(numbers),
-                way,
-            )  # fmt: skip
-            return y
-        then = None if name == "none" else name
+            call = torch.ops.mkldnn._convolution_pointwise
+            made = call(x, *common, name, list(numbers), way)
+            return made
+        then = (*common, "add", 1.0, None if name == "none" else name, list(numbers), way)
         if self.writes and _last(other):
-            call = torch.ops.mkldnn._convolution_pointwise_.binary
-            y = call(other, x, held.packed, held.bias, padding, stride, dilation, groups, "add", 1.0,
-                     then, list(numbers), way)  # fmt: skip
-            return y
-        call = torch.ops.mkldnn._convolution_pointwise.binary
-        other = other.contiguous(memory_format=torch.channels_last)
-        y = call(x, other, held.packed, held.bias, padding, stride, dilation, groups, "add", 1.0,
-                 then, list(numbers), way)  # fmt: skip
-        return y
+            made = torch.ops.mkldnn._convolution_pointwise_.binary(other, x, *then)
+        else:
+            other = other.contiguous(memory_format=torch.channels_last)
+            made = torch.ops.mkldnn._convolution_pointwise.binary(x, other, *then)
+        return made
 
 
 def _finite(weight: Tensor, bias: Tensor | None) -> bool:

@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cenote import _native
 from cenote._ops.eager import PLAIN
 
 __all__ = ["state_of", "usable"]
-
-_SAMPLES = 8
 
 
 def usable(x: Any) -> bool:
@@ -27,10 +26,10 @@ def usable(x: Any) -> bool:
 
 
 def state_of(tensors: Iterable[Tensor | None]) -> tuple[Any, ...] | None:
-    """Something that differs when one of the tensors was replaced or written to; None for none.
+    """Something that differs when one of the tensors was replaced or written to; None if unknown.
 
-    Versions tell of whatever autograd sees. Writing through ``.data`` or from outside is seen by
-    looking at some elements.
+    Versions tell of whatever autograd sees. Writing through ``.data``, by another library or by a
+    batch norm is seen by looking at elements: at all of up to 8 KiB, at some of larger tensors.
     """
     found: list[Any] = []
     for tensor in tensors:
@@ -39,5 +38,11 @@ def state_of(tensors: Iterable[Tensor | None]) -> tuple[Any, ...] | None:
             continue
         if type(tensor) not in PLAIN or tensor.is_inference() or tensor.dtype is not torch.float32:
             return None
-        found += [tensor.data_ptr(), tensor._version, tensor.shape]
+        dense = tensor.is_contiguous() or (
+            tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+        )
+        if tensor.device.type != "cpu" or not dense:
+            return None
+        place = tensor.data_ptr()
+        found += [place, tensor._version, tensor.shape, _native.glimpse(place, tensor.nbytes)]
     return tuple(found)
