@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -25,7 +25,22 @@ from cenote.acceleration.tracing import Refused, follow
 
 __all__ = ["Engine"]
 
-Key = tuple[tuple[bool, ...], bool, bool]  # who trains, whether gradients are asked, channels last
+_MOST = 32  # kinds of calls with a way of their own; others are the original's
+
+
+class Key(NamedTuple):
+    """A kind of calls.
+
+    ``modes``: who trains; ``asked``: whether gradients are; ``given``: whether tensors come with
+    their channels last; ``spec``: which arguments there are, with the values of what is no tensor;
+    ``sizes`` where the graph depends on them.
+    """
+
+    modes: tuple[bool, ...]
+    asked: bool
+    given: bool
+    spec: tuple[Any, ...]
+    sizes: tuple[Any, ...] | None
 
 
 class Engine:
@@ -37,7 +52,8 @@ class Engine:
         self.watch: Watch | None = None
         self.ways: dict[Key, Callable[..., Any]] = {}
         self.plans: dict[Key, Plan] = {}
-        self.graphs: dict[tuple[bool, ...], fx.Graph | str] = {}
+        self.graphs: dict[Any, fx.Graph | str] = {}
+        self.sized: set[Any] = set()  # kinds of calls whose graphs depend on sizes
         self.body: tuple[Any, list[tuple[str, Engine]]] | None = None
         self.notes: dict[Key, list[tuple[str, str]]] = {}
         self.seconds = 0.0
@@ -69,9 +85,11 @@ class Engine:
             return
         watch = self.begin()
         with self.lock:
-            if isinstance(self.graph(watch.modes()), str):
-                return
-            self.decide(self.key(watch, args, {}), args, {})
+            key = self.key(watch, args, {})
+            self.find(key, args, {})
+            key = self.key(watch, args, {})
+            if not isinstance(self.find(key, args, {}), str):
+                self.decide(key, args, {})
 
     def key(self, watch: Watch, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Key:
         """The way in which the module is used by a call."""
@@ -79,24 +97,31 @@ class Engine:
         asked = torch.is_grad_enabled() and (
             watch.wants_gradients() or any(t.requires_grad for t in given)
         )
-        return watch.modes(), asked, any(map(_last, given)) or watch.weights_last()
+        modes, spec = watch.modes(), _spec(args, kwargs)
+        sizes = tuple(t.shape for t in given) if (modes, spec) in self.sized else None
+        return Key(modes, asked, any(map(_last, given)) or watch.weights_last(), spec, sizes)
 
     def begin(self) -> Watch:
         """Start from what the module is now; whatever was decided is dropped."""
         with self.lock:
             if self.watch is None or self.watch.changed():  # not by another thread meanwhile
                 self.ways, self.plans, self.graphs, self.notes = {}, {}, {}, {}
-                self.body = None
+                self.sized, self.body = set(), None
                 self.watch = Watch(self.original)
             return self.watch
 
     def decide(self, key: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any]:
         """The function for calls of a kind, of which this is the first."""
         start = time.perf_counter()
+        if len(self.ways) >= _MOST:
+            return self.original.forward
+        graph = self.find(key, args, kwargs)
+        if self.watch is not None:
+            key = self.key(self.watch, args, kwargs)  # by sizes, if that was found to be needed
+            graph = self.find(key, args, kwargs)
         notes: list[tuple[str, str]] = []
         self.notes[key] = notes
-        graph = self.graph(key[0])
-        answer = None if isinstance(graph, str) else self.answer(args, kwargs)
+        answer = None if isinstance(graph, str) else self.answer(key, args, kwargs)
         if not isinstance(graph, str) and answer is None:  # the original says why
             return self.original.forward
         if isinstance(graph, str):
@@ -114,22 +139,38 @@ class Engine:
         self.seconds += time.perf_counter() - start
         return way
 
-    def answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> agreement.Answer | None:
+    def answer(
+        self, key: Key, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> agreement.Answer | None:
         """What the original makes of a few images of a call, or of all; None where it fails."""
-        few = agreement.shortened(args, kwargs)
+        few = args if key.sizes is not None else agreement.shortened(args, kwargs)
         for given in [few] if few is args else [few, args]:
             with contextlib.suppress(Exception):  # a caller's mistake, or one image too few
                 return agreement.Answer(self.original, given, kwargs)
         return None
 
-    def graph(self, modes: tuple[bool, ...]) -> fx.Graph | str:
-        """The graph of the module as it is set now, or why there is none."""
-        if modes not in self.graphs:
-            try:
-                self.graphs[modes] = follow(self.original)
-            except Refused as refused:
-                self.graphs[modes] = str(refused)
-        return self.graphs[modes]
+    def find(self, key: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Graph | str:
+        """The graph of the module for calls of a kind, or why there is none.
+
+        Where a first one cannot be had for all sizes, there may be one for these.
+        """
+        kind = (key.modes, key.spec)
+        known = (*kind, key.sizes)
+        if known in self.graphs:
+            return self.graphs[known]
+        graph: fx.Graph | str
+        try:
+            graph = follow(self.original, args, kwargs, sized=key.sizes is not None)
+        except Refused as refused:
+            graph = str(refused)
+        self.graphs[known] = graph
+        if key.sizes is not None or not isinstance(graph, str):
+            return graph
+        self.sized.add(kind)
+        assert self.watch is not None
+        if isinstance(self.find(self.key(self.watch, args, kwargs), args, kwargs), str):
+            self.sized.discard(kind)
+        return graph
 
     def plan(
         self,
@@ -141,7 +182,7 @@ class Engine:
         notes: list[tuple[str, str]],
     ) -> Plan | None:
         """The fastest of the plans that agree with the original on this call."""
-        _, asked, given = key
+        asked, given = key.asked, key.given
         good: list[Plan] = []
         tried = [(last, given) for last in self.layouts(graph, asked, given, notes)]
         for last, kept in [*tried, (True, True)]:
@@ -230,7 +271,7 @@ class Engine:
 
 def mode_name(key: Key) -> str:
     """A way in which a module is used, in words."""
-    modes, asked, given = key
+    modes, asked, given = key.modes, key.asked, key.given
     name = "training" if asked and any(modes) else "eval, with gradients" if asked else "inference"
     if not asked and any(modes):
         name = "training mode, without gradients"
@@ -252,6 +293,23 @@ def _last(x: Tensor) -> bool:
     if x.is_contiguous():  # axes of length one leave both open
         return bool(suggest_memory_format(x) is torch.channels_last)
     return bool(x.is_contiguous(memory_format=torch.channels_last))
+
+
+def _spec(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """Which arguments a call has; of what is no tensor, the values."""
+    if len(args) == 1 and not kwargs and isinstance(args[0], Tensor):
+        return (Tensor,)
+    found = [*map(_kind, args)]
+    for name, value in kwargs.items():
+        found.append((name, _kind(value)))
+    return tuple(found)
+
+
+def _kind(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return Tensor
+    plain = value is None or isinstance(value, bool | int | float | str)
+    return (type(value), value) if plain else type(value)
 
 
 def _looked_at() -> bool:

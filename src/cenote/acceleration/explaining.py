@@ -50,6 +50,11 @@ def explained(model: Any, x: Any) -> Report:
         if engine.watch is None:
             return report
         key = engine.key(engine.watch, args, {})
+        if key not in engine.ways:  # part by part: decided as it runs
+            with agreement.nothing_changed(engine.original), torch.set_grad_enabled(training):
+                engine(agreement.copies(args), {})
+            report = engine.report()
+            key = engine.key(engine.watch, args, {})
         plan = engine.plans.get(key)
         way = engine.ways.get(key)
         if way is None:

@@ -28,6 +28,7 @@ class Watch:
         self._attributes: list[tuple[Any, dict[str, Any], Any]] = []
         self._collections: list[tuple[dict[str, Any], str, Any]] = []
         self._layers: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._kinds: list[tuple[nn.Module, type]] = []
         self._hooks: list[dict[Any, Any]] = []
         self._parameters: list[dict[str, Any]] = []
         self._first: tuple[dict[str, Any], str] | None = None  # the first weight of images
@@ -44,8 +45,8 @@ class Watch:
             for name in names
             if type(held[name]) in (list, dict, set)
         ]
-        if module._modules:
-            self._layers.append((module._modules, dict(module._modules)))
+        self._kinds.append((module, type(module)))
+        self._layers.append((module._modules, dict(module._modules)))
         if module._parameters:
             self._parameters.append(module._parameters)
             for name, value in module._parameters.items():
@@ -78,6 +79,9 @@ class Watch:
             for name, layer in layers.items():
                 if now.get(name) is not layer:
                     return True
+        for module, kind in self._kinds:
+            if type(module) is not kind:  # as a parametrization makes it
+                return True
         for hooks in self._hooks:
             if hooks:
                 return True
@@ -87,7 +91,9 @@ class Watch:
         """Whether the first weight of images says that channels are last."""
         if self._first is None:
             return False
-        weight = self._first[0][self._first[1]]
+        weight = self._first[0].get(self._first[1])
+        if weight is None:
+            return False
         return not weight.is_contiguous() and bool(
             weight.is_contiguous(memory_format=torch.channels_last)
         )

@@ -128,8 +128,9 @@ def _part(
 
 def _worth_it(module: nn.Module) -> bool:
     """Whether something may be gained in a module: of a library's layers, in those of windows."""
-    if type(module).__module__.startswith("torch.nn.modules") and not isinstance(
-        module, nn.Sequential
-    ):
+    if isinstance(module, nn.Sequential):
+        return True
+    home = type(module).__module__
+    if home.startswith("torch.nn.modules"):
         return plain(module, *CONVOLUTIONS, *POOLS)
-    return True
+    return not home.startswith("cenote.nn")

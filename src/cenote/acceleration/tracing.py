@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import inspect
 import random
 import threading
 import warnings
@@ -21,6 +22,7 @@ import torch
 from torch import fx, nn
 from torch.fx.proxy import Proxy, TraceError
 
+from cenote.acceleration.stand_ins import Sizes, StandIn
 from cenote.nn import Stages
 from cenote.nn._watching import untouched
 
@@ -48,26 +50,12 @@ def left_alone(module: nn.Module) -> str:
     return ""
 
 
-class _Value(Proxy):
-    """A stand-in that tells its tracer of questions that it cannot answer."""
-
-    def __len__(self) -> int:
-        raise self.tracer.refuse("it depends on a length")  # type: ignore[attr-defined]
-
-    def __index__(self) -> int:
-        raise self.tracer.refuse("it depends on a value")  # type: ignore[attr-defined]
-
-    __int__ = __index__
-
-    def __float__(self) -> float:
-        raise self.tracer.refuse("it depends on a value")  # type: ignore[attr-defined]
-
-
 class _Tracer(fx.Tracer):
     proxy_buffer_attributes = True
 
-    def __init__(self) -> None:
+    def __init__(self, given: dict[str, Any], sizes: Sizes | None) -> None:
         super().__init__()
+        self.given, self.sizes = given, sizes
         self.refused = ""
         self.thread = threading.get_ident()  # torch.fx patches modules for all threads
         self.context = _context()
@@ -78,7 +66,7 @@ class _Tracer(fx.Tracer):
         return TraceError(why)
 
     def proxy(self, node: fx.Node) -> Proxy:
-        return _Value(node, self)
+        return StandIn(node, self)
 
     def to_bool(self, obj: Proxy) -> bool:
         raise self.refuse("it branches on a value")
@@ -92,7 +80,13 @@ class _Tracer(fx.Tracer):
     def create_proxy(self, kind: str, *args: Any, **kwargs: Any) -> Any:
         if kind != "output" and _context() != self.context:
             raise self.refuse("a part of it runs without gradients, or under autocast")
-        return super().create_proxy(kind, *args, **kwargs)
+        made = super().create_proxy(kind, *args, **kwargs)
+        value = self.given.get(str(made.node.target), made) if kind == "placeholder" else made
+        if _constant(value):
+            return value  # the same at every call of this kind
+        if self.sizes is not None and kind != "output":
+            self.sizes.note(made.node)
+        return made
 
     def create_arg(self, a: Any) -> Any:
         if isinstance(a, torch.Tensor) and not isinstance(a, nn.Parameter):
@@ -101,6 +95,11 @@ class _Tracer(fx.Tracer):
             if not known:
                 raise self.refuse("it makes a tensor of its own on the way")
         return super().create_arg(a)
+
+    def elsewhere(self) -> bool:
+        """Whether a call is not one of the forward that is followed."""
+        at_work = self.sizes is not None and self.sizes.at_work
+        return at_work or threading.get_ident() != self.thread
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if left_alone(m) or _accelerated(m):
@@ -112,16 +111,15 @@ class _Tracer(fx.Tracer):
         return _of_a_library(m)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        if threading.get_ident() != self.thread:
+        if self.elsewhere():
             return attr_val
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        if threading.get_ident() != self.thread:
+        if self.elsewhere():
             return forward(*args, **kwargs)
         if type(m) is Stages and not left_alone(m):
             forward = functools.partial(nn.Sequential.forward, m)  # its layers one by one
-
         return super().call_module(m, forward, args, kwargs)
 
 
@@ -151,8 +149,12 @@ def _context() -> tuple[Any, ...]:
     )
 
 
-def follow(module: nn.Module) -> fx.Graph:
-    """The graph of a module's forward; nothing of the module is changed.
+def follow(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, sized: bool = False
+) -> fx.Graph:
+    """The graph of a module's forward for calls like one; nothing of the module is changed.
+
+    What is no tensor is the same at all of them; ``sized``: and so are the sizes of those.
 
     Raises:
         Refused: it cannot be followed, or not so that the graph says the same at every call.
@@ -162,7 +164,11 @@ def follow(module: nn.Module) -> fx.Graph:
     for name, part in module.named_modules():
         if part is not module and not untouched(part):
             raise Refused(f"{name} has hooks, which are to be called once")
-    tracer, before, dice = _Tracer(), _state(module), _dice()
+    given = _named(module, args, kwargs)
+    tracer = _Tracer(given, Sizes(module, given) if sized else None)
+    if type(module) is Stages:
+        tracer.traced_func_name = "one_by_one"
+    before, dice = _state(module), _dice()
     try:
         with warnings.catch_warnings(), torch.inference_mode(False), torch.enable_grad():
             warnings.simplefilter("ignore")
@@ -187,6 +193,20 @@ def follow(module: nn.Module) -> fx.Graph:
     return graph
 
 
+def _constant(value: Any) -> bool:
+    return value is None or type(value) in (bool, int, float, str)
+
+
+def _named(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by the names of the forward's parameters, defaults too."""
+    try:
+        bound = inspect.signature(module.forward).bind(*args, **kwargs)
+    except (TypeError, ValueError) as error:
+        raise Refused(f"it does not take these arguments: {error}") from None
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
 @contextlib.contextmanager
 def _telling(tracer: _Tracer) -> Iterator[None]:
     """Autograd functions and contexts tell a tracer of themselves, which does not see them."""
@@ -202,7 +222,7 @@ def _telling(tracer: _Tracer) -> Iterator[None]:
 
         @functools.wraps(plainly)
         def tell(*args: Any, **kwargs: Any) -> Any:
-            if threading.get_ident() == tracer.thread:
+            if not tracer.elsewhere():
                 raise tracer.refuse(why)
             return plainly(*args, **kwargs)
 

@@ -140,6 +140,8 @@ class Stages(nn.Sequential):
     (torch.Size([2, 864]), '')
     """
 
+    one_by_one = nn.Sequential.forward
+
     def why_not(self, first: int) -> str:
         """Why the three layers from ``first`` on are called one by one; "" where they are not."""
         layers = list(self)[first : first + 3]
