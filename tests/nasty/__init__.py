@@ -1,8 +1,10 @@
 """Networks that catch out whoever changes networks, by the reason that each exists for."""
 
 from nasty import architectures, convolving, flow, giving, hooked, pooling, sharing
-from nasty.case import CATALOGUE, Case, Given, seed_all
+from nasty.case import CATALOGUE, DECIDING, SLOW, Case, Given, seed_all, some
 
 SUBJECTS = sharing, pooling, convolving, flow, hooked, giving, architectures
 
-__all__ = ["CATALOGUE", "SUBJECTS", "Case", "Given", "seed_all"]
+__all__ = [
+    "CATALOGUE", "DECIDING", "SLOW", "SUBJECTS", "Case", "Given", "seed_all", "some",
+]  # fmt: skip

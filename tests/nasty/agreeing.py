@@ -6,6 +6,7 @@ import torch
 
 FACTOR = 20  # roundings of the largest value; a transformed convolution needs most of them
 OWN = 3  # times the error that the original makes itself
+SEEDS = 0, 1  # a rounding moves a maximum or a branch at one seed in a hundred, an error at each
 
 
 def agree(got, wanted, exact=None, *, where="value", scale=0.0, eps=None, factor=FACTOR, own=OWN):
@@ -94,6 +95,17 @@ def gradients_agree(ours, theirs, exact=None, **options):
             got, value = got.masked_fill(unknown, 0), value.masked_fill(unknown, 0)
             true = None if true is None else true.masked_fill(unknown, 0)
         agree(got, value, true, where=where, scale=scale, eps=theirs.eps, **options)
+
+
+def one_seed_agrees(check):
+    """The gradient of a maximum jumps where two values meet: one of two seeds may do that."""
+    for seed in SEEDS:
+        try:
+            return check(seed)
+        except AssertionError:
+            if seed == SEEDS[-1]:
+                raise
+    return None
 
 
 def _first_difference(ours, theirs):

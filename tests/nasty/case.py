@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 CATALOGUE: dict[str, Case] = {}
+SLOW = os.environ.get("CENOTE_SLOW") == "1"
+DECIDING = 2.0 if SLOW else 0.0  # seconds; without any, channels come last wherever they can
 
 
 @dataclass
@@ -96,6 +100,13 @@ class Case:
 
     def __str__(self):
         return self.name
+
+
+def some(values, *kept):
+    """Values as parameters: those named here in every run, the others in the slow one."""
+    return [
+        pytest.param(v, id=str(v), marks=[] if str(v) in kept else pytest.mark.slow) for v in values
+    ]
 
 
 def _lived(norm):

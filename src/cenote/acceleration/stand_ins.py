@@ -6,8 +6,6 @@ knows them. Where it does, every operation is done once more on tensors that hav
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -55,11 +53,10 @@ class StandIn(Proxy):
             return len(sized)
         raise self.tracer.refuse("it depends on a length")  # type: ignore[attr-defined]
 
-    def __iter__(self) -> Iterator[Any]:
-        sized = self._sized()
-        if sized is not None:
-            return iter([operator.getitem(self, at) for at in range(len(sized))])
-        return iter(super().__iter__())
+    def parts(self) -> int | None:
+        """Into how many it comes apart; None where that is not known."""
+        sized = self.node.meta.get("sized")
+        return len(sized) if isinstance(sized, Tensor | tuple | list) else None
 
     def __index__(self) -> int:
         raise self.tracer.refuse("it depends on a value")  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ import contextlib
 import copy
 import functools
 import inspect
+import operator
 import random
 import threading
 import warnings
@@ -22,6 +23,7 @@ import torch
 from torch import fx, nn
 from torch.fx.proxy import Proxy, TraceError
 
+from cenote.acceleration.agreement import nothing_changed
 from cenote.acceleration.stand_ins import Sizes, StandIn
 from cenote.nn import Stages
 from cenote.nn._watching import untouched
@@ -72,6 +74,9 @@ class _Tracer(fx.Tracer):
         raise self.refuse("it branches on a value")
 
     def iter(self, obj: Proxy) -> Iterator[Any]:
+        parts = obj.parts() if isinstance(obj, StandIn) else None
+        if parts is not None:
+            return iter([operator.getitem(obj, at) for at in range(parts)])
         try:
             return super().iter(obj)
         except TraceError:
@@ -173,7 +178,7 @@ def follow(
         with warnings.catch_warnings(), torch.inference_mode(False), torch.enable_grad():
             warnings.simplefilter("ignore")
             tracer.context = _context()
-            with _ONE, _telling(tracer):
+            with _ONE, nothing_changed(module), torch.enable_grad(), _telling(tracer):
                 graph = tracer.trace(module)
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__

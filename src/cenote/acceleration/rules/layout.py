@@ -12,7 +12,7 @@ from torch import fx
 from cenote.acceleration import kinds
 from cenote.acceleration.sketch import Sketch
 from cenote.acceleration.steps.convolutions import Convolution, convolution_of
-from cenote.acceleration.steps.layouts import Last, Rows
+from cenote.acceleration.steps.layouts import Rows
 
 __all__ = ["apply", "why_not"]
 
@@ -35,7 +35,7 @@ def apply(sketch: Sketch) -> None:
     """Turn maps back wherever somebody could tell."""
     if not sketch.last or sketch.given:
         return
-    back, there = Rows(), Last()
+    back = Rows()
     turned: dict[fx.Node, fx.Node] = {}
     for node in sketch.nodes():
         if node.op in ("placeholder", "get_attr"):
@@ -43,9 +43,8 @@ def apply(sketch: Sketch) -> None:
         convolution = convolution_of(sketch, node)
         if convolution is not None and convolution.rank == 2:
             if not isinstance(node.target, Convolution):
-                with sketch.graph.inserting_before(node):
-                    turned_there = sketch.graph.call_function(there, (node.args[0],))
-                node.args = (turned_there,)
+                convolution.asked = sketch.asked
+                node.op, node.target = "call_function", convolution
             continue
         if node.op != "output" and kinds.keeps_layout(sketch.root, node):
             continue

@@ -31,13 +31,14 @@ class Stage(Step):
     def __call__(self, x: Tensor) -> Any:
         """The pooled activation of the convolved ``x``."""
         layer, pool, rank = self.convolution.layer, self.pool, self.pool.rank
-        if self.convolution.norm is not None or x.dim() != rank + 2:
+        weights = self.convolution.weights(x) if x.dim() == rank + 2 else None
+        if weights is None:
             y = self.convolution(x)
             return pool(y if self.activation is None else self.activation(y))
         first = _args.conv_window("stage", rank, layer.kernel_size, *self.convolution.numbers()[:3])
         second = _args.pool_window("stage", rank, *(pool.get(name) for name in pool.names[:5]))
         return functional.stage(
-            x, layer.weight, layer.bias, conv=first, groups=layer.groups,
+            x, *weights, conv=first, groups=layer.groups,
             activation=None if self.activation is None else self.activation.name, pool=second,
         )  # fmt: skip
 
@@ -51,7 +52,7 @@ def apply(sketch: Sketch) -> None:
         return
     for node in sketch.nodes():
         step = convolution_of(sketch, node)
-        if step is None or step.activation is not None or len(node.args) != 1 or step.norm:
+        if step is None or step.activation is not None or len(node.args) != 1:
             continue
         chain, user = [node], sketch.only_user(node)
         activation = None if user is None else kinds.activation_of(sketch.root, user)

@@ -110,6 +110,9 @@ class Convolution(Step):
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         call = (_OURS if self.ours else _CALLS)[self.rank]
+        if self.asked and weight.shape[2:] == (1, 1):
+            # gradients of 1x1 weights then have the strides of rows, on which others rely
+            weight = weight.flatten(1)[..., None, None]
         y: Tensor = call(x, weight, bias, *self.numbers())
         return y
 
@@ -129,17 +132,26 @@ class Convolution(Step):
         """What was computed from the parameters as they are now; None where nothing is to be."""
         if self.asked or not (self.norm is not None or self.at_once or self.tiles):
             return None
-        if not usable(x) or not (self.converts or _last(x)):
+        if not usable(x, self.rank + 2):
+            return None
+        if self.rank == 2 and not (self.converts or _last(x)):
             return None
         state = state_of(self._parameters())
         if state is None:
             return None
         held = self._held
         if held is None or held.state != state:
-            held = self._held = self._make(state, x)
+            held = self._held = self._make(state)
         return held
 
-    def _make(self, state: tuple[Any, ...], x: Tensor) -> _Held:
+    def weights(self, x: Tensor) -> tuple[Tensor, Tensor | None] | None:
+        """Weight and bias with what was folded into them; None where that is not for ``x``."""
+        if self.norm is None:
+            return self.layer.weight, self.layer.bias
+        held = self._current(x)
+        return None if held is None else (held.weight, held.bias)
+
+    def _make(self, state: tuple[Any, ...]) -> _Held:
         with torch.no_grad():
             weight, bias = self.folded()
             return _Held(state, weight, bias, _finite(weight, bias))

@@ -14,13 +14,13 @@ from cenote._ops.eager import PLAIN
 __all__ = ["state_of", "usable"]
 
 
-def usable(x: Any) -> bool:
-    """Whether a tensor is of the kind that the kernels for whole images take."""
+def usable(x: Any, axes: int = 4) -> bool:
+    """Whether a tensor holds floats of so many axes, on the CPU and nothing else."""
     return (
         type(x) in PLAIN
         and x.dtype is torch.float32
         and x.device.type == "cpu"
-        and x.dim() == 4
+        and x.dim() == axes
         and x.numel() > 0
     )
 

@@ -1,4 +1,4 @@
-"""Between rows and channels last."""
+"""From channels last back to rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cenote.acceleration.sketch import Step
 
-__all__ = ["Last", "Rows"]
+__all__ = ["Rows"]
 
 
 class Rows(Step):
@@ -25,14 +25,4 @@ class Rows(Step):
             return rows.view(-1).view(rows.shape) if rows.numel() else rows
         if type(x) in (list, tuple):
             return type(x)(map(self, x))
-        return x
-
-
-class Last(Step):
-    """A tensor of four axes with its channels last; whatever else as it is."""
-
-    def __call__(self, x: Any) -> Any:
-        """``x``, or a copy of it in that order."""
-        if isinstance(x, Tensor) and x.dim() == 4:
-            return x.contiguous(memory_format=torch.channels_last)
         return x

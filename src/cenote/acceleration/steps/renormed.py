@@ -160,6 +160,8 @@ class _Function(torch.autograd.Function):
         )
         if back is None:
             return None, None, None, to_weight, to_bias, None, None, None
+        if to_weight is not None and weight.shape[2:] == (1, 1):
+            to_weight = to_weight.flatten(1)[..., None, None]  # strides as of rows
         back = how.masked(back, y)
         del y
         to_x, to_gamma, to_beta = torch.ops.aten.native_batch_norm_backward(
