@@ -295,7 +295,8 @@ def misses():
     yield miss(rule, "zeros_around_relu_with_indices",
                lambda: [nn.ReLU(), pads(1), nn.MaxPool2d(3, return_indices=True)])
     yield miss(rule, "a_second_user", twice(lambda: pads(1), lambda y: F.avg_pool2d(y, 3)))
-    yield miss(rule, "written_meanwhile", written_meanwhile(lambda: pads(1), lambda: nn.AvgPool2d(3)))
+    yield miss(rule, "written_meanwhile",
+               written_meanwhile(lambda: pads(1), lambda: nn.AvgPool2d(3)))
 
     rule = "shared-chains"
     yield miss(rule, "gradients_wanted", lambda: spp(centred(5), centred(9)), mode="evaluation")
@@ -332,7 +333,8 @@ def misses():
     yield miss(rule, "activation_between", lambda: [conv(8, 6, 1), nn.ReLU(), nn.AvgPool2d(2)])
     yield miss(rule, "maximum", lambda: [conv(8, 6, 1), nn.MaxPool2d(2)])
     yield miss(rule, "a_second_user", twice(lambda: conv(8, 6, 1), lambda y: F.avg_pool2d(y, 2)))
-    yield miss(rule, "written_meanwhile", written_meanwhile(lambda: conv(8, 6, 1), lambda: nn.AvgPool2d(2)))
+    yield miss(rule, "written_meanwhile",
+               written_meanwhile(lambda: conv(8, 6, 1), lambda: nn.AvgPool2d(2)))
 
     rule = "epilogues"
     activated = [lambda: conv(8, 6)]
@@ -361,7 +363,8 @@ def misses():
     yield miss(rule, "norm_in_training",
                lambda: [conv(8, 6), norm(6), nn.MaxPool2d(2)], mode="training")
     yield miss(rule, "a_second_user", twice(lambda: conv(8, 6), lambda y: F.max_pool2d(y, 2)))
-    yield miss(rule, "written_meanwhile", written_meanwhile(lambda: conv(8, 6), lambda: nn.MaxPool2d(2)))
+    yield miss(rule, "written_meanwhile",
+               written_meanwhile(lambda: conv(8, 6), lambda: nn.MaxPool2d(2)))
 
     rule = "late-activation"
     for activation in (nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid, lambda: nn.LeakyReLU(-0.5)):
