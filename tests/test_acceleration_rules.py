@@ -19,7 +19,8 @@ def used(example, without=()):
     case, options = example.case(), MODES[example.mode]
     fast = cenote.accelerate(case.build(), layout=example.layout, budget=0, without=without)
     seen = run(case, fast, **options)
-    assert not [left for left in fast.report.left if "given up" in left.why]
+    wrong = "given up", "maps in rows:", "maps with channels last:"  # seen by a comparison, late
+    assert not [left.why for left in fast.report.left if left.why.startswith(wrong)]
     assert fast.report.layouts or "hook" in example.name  # followed as a whole
     found = {change.rule for change in fast.report.changes}
     if "with channels last" in fast.report.layouts.values():

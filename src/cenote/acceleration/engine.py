@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, fx, nn
-from torch._prims_common import suggest_memory_format
+from torch import fx, nn
 from torch.nn.modules import module as global_hooks
 from torch.nn.parameter import is_lazy
 
-from cenote._ops.eager import PLAIN, undisturbed
+from cenote._ops.eager import undisturbed
 from cenote.acceleration import agreement, parts, timing
+from cenote.acceleration.arguments import all_finite, all_plain, channels_last, kinds_of, tensors_of
 from cenote.acceleration.guards import Watch
 from cenote.acceleration.plan import Plan, make_plan, why_rows
 from cenote.acceleration.report import Change, Left, Report
@@ -60,7 +59,7 @@ class Engine:
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the original's forward makes of the arguments."""
-        if not undisturbed() or _looked_at() or not _plain_arguments(args, kwargs):
+        if not undisturbed() or _looked_at() or not all_plain(args, kwargs):
             return self.original.forward(*args, **kwargs)
         watch = self.watch
         if watch is None or watch.changed():
@@ -79,7 +78,7 @@ class Engine:
 
         Where there is no graph, nothing is decided: its parts would have to be called.
         """
-        if not undisturbed() or _looked_at() or not _plain_arguments(args, {}):
+        if not undisturbed() or _looked_at() or not all_plain(args, {}):
             return
         if any(map(is_lazy, self.original.parameters())):
             return
@@ -93,13 +92,15 @@ class Engine:
 
     def key(self, watch: Watch, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Key:
         """The way in which the module is used by a call."""
-        given = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
+        given = tensors_of(args, kwargs)
         asked = torch.is_grad_enabled() and (
             watch.wants_gradients() or any(t.requires_grad for t in given)
         )
-        modes, spec = watch.modes(), _spec(args, kwargs)
+        modes, spec = watch.modes(), kinds_of(args, kwargs)
         sizes = tuple(t.shape for t in given) if (modes, spec) in self.sized else None
-        return Key(modes, asked, any(map(_last, given)) or watch.weights_last(), spec, sizes)
+        return Key(
+            modes, asked, any(map(channels_last, given)) or watch.weights_last(), spec, sizes
+        )
 
     def begin(self) -> Watch:
         """Start from what the module is now; whatever was decided is dropped."""
@@ -223,7 +224,7 @@ class Engine:
         run, original = plan.run, self.original.forward
 
         def carried_out(*args: Any, **kwargs: Any) -> Any:
-            if plan.finite and not _finite(args, kwargs):
+            if plan.finite and not all_finite(args, kwargs):
                 return original(*args, **kwargs)
             try:
                 return run(*args, **kwargs)
@@ -256,14 +257,16 @@ class Engine:
             mode = mode_name(key)
             plan = self.plans.get(key)
             if plan is not None:
-                report.changes += [
-                    Change(_joined(prefix, mark.where), mark.rule, mark.what, mode)
-                    for mark in plan.marks
-                ]
+                for mark in plan.marks:
+                    change = Change(_joined(prefix, mark.where), mark.rule, mark.what, mode)
+                    if change not in report.changes:  # as of the same call with other sizes
+                        report.changes.append(change)
                 if not prefix:
                     report.layouts[mode] = _said(plan.last)
             for where, why in [*notes, *(plan.left if plan is not None else [])]:
-                report.left.append(Left(_joined(prefix, where), why, mode))
+                left = Left(_joined(prefix, where), why, mode)
+                if left not in report.left:
+                    report.left.append(left)
         if self.body is not None:
             for name, engine in self.body[1]:
                 engine._add_to(report, _joined(prefix, name))
@@ -286,56 +289,8 @@ def _said(last: bool) -> str:
     return "with channels last" if last else "in rows"
 
 
-def _last(x: Tensor) -> bool:
-    """Whether torch's convolutions would take a tensor for one with channels last."""
-    if x.dim() != 4 or x.stride(1) != 1:
-        return False
-    if x.is_contiguous():  # axes of length one leave both open
-        return bool(suggest_memory_format(x) is torch.channels_last)
-    return bool(x.is_contiguous(memory_format=torch.channels_last))
-
-
-def _spec(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """Which arguments a call has; of what is no tensor, the values."""
-    if len(args) == 1 and not kwargs and isinstance(args[0], Tensor):
-        return (Tensor,)
-    found = [*map(_kind, args)]
-    for name, value in kwargs.items():
-        found.append((name, _kind(value)))
-    return tuple(found)
-
-
-def _kind(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return Tensor
-    plain = value is None or isinstance(value, bool | int | float | str)
-    return (type(value), value) if plain else type(value)
-
-
 def _looked_at() -> bool:
     """Whether somebody looks at all modules' calls, or at what is kept for the way back."""
     every = getattr(global_hooks, "_has_any_global_hook", None)
     saving = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     return every is None or every() or saving is None or saving(True) is not None
-
-
-def _finite(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether no tensor has NaN or an infinity, which oneDNN's ReLU and others do not let pass."""
-    for value in (*args, *kwargs.values()):
-        floats = isinstance(value, Tensor) and value.is_floating_point()
-        if floats and not math.isfinite(value.detach().sum().item()):
-            return False
-    return True
-
-
-def _plain_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether all tensors of a call hold numbers on the CPU, and there is one."""
-    found = False
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, Tensor):
-            if type(value) not in PLAIN or value.device.type != "cpu" or value.is_neg():
-                return False
-            if value.layout is not torch.strided or value.is_complex():
-                return False
-            found = True
-    return found
