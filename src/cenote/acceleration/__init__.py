@@ -61,10 +61,7 @@ def accelerate(
     >>> restore(fast) is network
     True
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"accelerate: model = {model!r}: must be a torch.nn.Module, not {type(model).__name__}"
-        )
+    _check("accelerate", model)
     switches = Switches.of(without, layout, budget)
     if allocator:
         tune_allocator()
@@ -76,6 +73,13 @@ def accelerate(
     if x is not None:
         _prepare(model, x)
     return model
+
+
+def _check(name: str, model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"{name}: model = {model!r}: must be a torch.nn.Module, not {type(model).__name__}"
+        )
 
 
 def _prepare(model: Any, x: Any) -> None:
@@ -97,10 +101,7 @@ def restore(model: nn.Module) -> nn.Module:
     >>> restore(whole)[0] is part
     True
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"restore: model = {model!r}: must be a torch.nn.Module, not {type(model).__name__}"
-        )
+    _check("restore", model)
     if isinstance(model, Accelerated):
         model = model._cenote.original
     for module in list(model.modules()):
@@ -124,4 +125,5 @@ def explain(model: nn.Module, x: Any, **options: Any) -> Report:
     """
     from cenote.acceleration.explaining import explained
 
+    _check("explain", model)
     return explained(accelerate(model, x, **options), x)

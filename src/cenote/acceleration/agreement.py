@@ -90,6 +90,7 @@ def _all_close(buffers: list[Tensor], wanted: list[Tensor]) -> bool:
 def _close(a: Tensor, b: Tensor, floor: float = 0.0) -> bool:
     if not a.is_floating_point():
         return torch.equal(a, b)
+    tolerance = max(_TOLERANCE, 16 * torch.finfo(a.dtype).eps)  # more for half precision
     a, b = a.double(), b.double()
     odd = ~a.isfinite()
     if not torch.equal(odd, ~b.isfinite()):
@@ -98,7 +99,7 @@ def _close(a: Tensor, b: Tensor, floor: float = 0.0) -> bool:
     if a.numel() == 0:
         return True
     size = a.pow(2).mean().sqrt().clamp(min=floor)
-    return bool((a - b).pow(2).mean().sqrt() <= _TOLERANCE * size + 1e-12)
+    return bool((a - b).pow(2).mean().sqrt() <= tolerance * size + 1e-12)
 
 
 def copies(values: Any) -> Any:

@@ -187,8 +187,8 @@ class Engine:
         good: list[Plan] = []
         tried = [(last, given) for last in self.layouts(graph, asked, given, notes)]
         for last, kept in [*tried, (True, True)]:
-            if kept and not given and good:  # the network turns its maps by itself
-                break
+            if good and (kept or not self.switches.budget):
+                break  # the last is for a network that turns its maps by itself
             plan = make_plan(
                 self.original, graph, self.switches, asked=asked, last=last, given=kept
             )
@@ -202,7 +202,7 @@ class Engine:
         if len(good) < 2:
             return good[0] if good else None
         runs = [plan.run for plan in good]
-        budget = self.switches.budget / 3
+        budget = self.switches.budget / 4
         return good[timing.choose(self.original, runs, args, kwargs, answer.args, asked, budget)]
 
     def layouts(
@@ -217,7 +217,9 @@ class Engine:
             notes.append(("", f"maps stay in rows: {why}"))
         if why or wanted == "contiguous":
             return [False]
-        return [True] if wanted == "channels_last" else [False, True]
+        if wanted == "channels_last":
+            return [True]
+        return [False, True] if self.switches.budget else [True, False]
 
     def guarded(self, key: Key, plan: Plan) -> Callable[..., Any]:
         """A plan that is given up where it fails and the original does not."""

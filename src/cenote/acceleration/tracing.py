@@ -169,6 +169,8 @@ def follow(
     for name, part in module.named_modules():
         if part is not module and not untouched(part):
             raise Refused(f"{name} has hooks, which are to be called once")
+        if part is not module and _calls_itself(part):
+            raise Refused(f"{name} has a way of its own to be called")
     given = _named(module, args, kwargs)
     tracer = _Tracer(given, Sizes(module, given) if sized else None)
     if type(module) is Stages:
@@ -239,6 +241,14 @@ def _telling(tracer: _Tracer) -> Iterator[None]:
             setattr(home, name, teller(old, why))
             stack.callback(setattr, home, name, old)
         yield
+
+
+def _calls_itself(module: nn.Module) -> bool:
+    """Whether what a class does around its forward would be done twice."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return False
+    kinds = [kind for kind in type(module).__mro__ if kind not in (nn.Module, object)]
+    return any("__call__" in kind.__dict__ for kind in kinds)
 
 
 def left_alone_root(module: nn.Module) -> str:

@@ -25,18 +25,15 @@ def apply(sketch: Sketch) -> None:
             continue
         chain, other = [node], None
         added = sketch.only_user(node)
-        if added is not None and kinds.is_addition(added):
-            other = _other(added, node)
-            then = sketch.only_user(added)
-            activated = None if then is None else kinds.activation_of(sketch.root, then)
-            # a sum in place writes into its first term, which then has to be this one
-            mine = not kinds.changes_in_place(sketch.root, added) or added.args[0] is node
-            if mine and activated is not None and activated.fused and _together(sketch, node, then):
-                assert then is not None
-                chain += [added, then]
-                step.activation, step.adds = activated, True
-            else:
-                other = None
+        # a sum in place writes into its first term, which then has to be this one
+        if added is not None and kinds.is_addition(added) and (
+            not kinds.changes_in_place(sketch.root, added) or added.args[0] is node
+        ):  # fmt: skip
+            chain += _summed(sketch, node, added)
+        if len(chain) > 1:
+            other, step.adds = _other(chain[1], node), True
+        if len(chain) > 2:
+            step.activation = kinds.activation_of(sketch.root, chain[2])
         if len(chain) == 1:
             _activate(sketch, step, chain)
         step.at_once = True
@@ -51,8 +48,13 @@ def _other(added: fx.Node, node: fx.Node) -> fx.Node:
     return other
 
 
-def _together(sketch: Sketch, first: fx.Node, last: fx.Node | None) -> bool:
-    return last is not None and sketch.still(first, last)
+def _summed(sketch: Sketch, node: fx.Node, added: fx.Node) -> list[fx.Node]:
+    """The sum behind a convolution, with the ReLU behind that; nothing where they stay apart."""
+    then = sketch.only_user(added)
+    activation = None if then is None else kinds.activation_of(sketch.root, then)
+    if then is not None and activation is not None and activation.name == "relu":
+        return [added, then] if sketch.still(node, then) else []
+    return [added] if sketch.still(node, added) else []
 
 
 def _activate(sketch: Sketch, step: Convolution, chain: list[fx.Node]) -> None:
