@@ -11,6 +11,7 @@
 
 #include "convolution.h"
 #include "dispatch.h"
+#include "norm.h"
 #include "parallel.h"
 #include "places.h"
 #include "pool.h"
@@ -379,6 +380,50 @@ void bind_winograd(nb::module_& m) {
       free_gil);
 }
 
+// The addresses of x, other, gamma, beta, mean and scale; low and high.
+Norm norm_of(Index rows, Index channels, const std::vector<Address>& at_all,
+             const std::tuple<float, float>& cut) {
+  Norm n = {};
+  n.rows = rows, n.channels = channels;
+  n.x = at<const float>(at_all.at(0)), n.other = at<const float>(at_all.at(1));
+  n.gamma = at<const float>(at_all.at(2)), n.beta = at<const float>(at_all.at(3));
+  n.mean = at<float>(at_all.at(4)), n.scale = at<float>(at_all.at(5));
+  std::tie(n.low, n.high) = cut;
+  return n;
+}
+
+void bind_norm(nb::module_& m) {
+  const auto free_gil = nb::call_guard<nb::gil_scoped_release>();
+  using Cut = std::tuple<float, float>;
+  m.def(
+      "norm",
+      [](const Call& call, Index rows, Index channels, const std::vector<Address>& all,
+         const Cut& cut, double eps, double momentum, Address running_mean, Address running_var,
+         Address y) {
+        norm(how(call), norm_of(rows, channels, all, cut), eps, momentum, at<float>(running_mean),
+             at<float>(running_var), at<float>(y));
+      },
+      free_gil);
+  m.def(
+      "norm_again",
+      [](const Call& call, Index rows, Index channels, const std::vector<Address>& all,
+         const Cut& cut,
+         Address y) { norm_again(how(call), norm_of(rows, channels, all, cut), at<float>(y)); },
+      free_gil);
+  m.def(
+      "norm_back",
+      [](const Call& call, Index rows, Index channels, const std::vector<Address>& all,
+         const Cut& cut, Address y, Address given, const std::vector<Address>& to) {
+        NormBack b = {};
+        b.what = norm_of(rows, channels, all, cut);
+        b.y = at<const float>(y), b.given = at<const float>(given);
+        b.to_x = at<float>(to.at(0)), b.to_gamma = at<float>(to.at(1));
+        b.to_beta = at<float>(to.at(2)), b.to_other = at<float>(to.at(3));
+        norm_back(how(call), b);
+      },
+      free_gil);
+}
+
 // The relation as the kernels see it, for the test that holds it to window.py.
 std::vector<Index> listed(const host::Run& run) {
   return {run.source, run.step, run.tap, run.tap_step, run.count};
@@ -422,6 +467,7 @@ NB_MODULE(_native, m) {
   bind_pool(m);
   bind_convolution(m);
   bind_winograd(m);
+  bind_norm(m);
   bind_places(m);
   bind_roof(m);
 }

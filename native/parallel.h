@@ -18,6 +18,14 @@ void run(Kernel kernel, const Task& task, Index units, Index bytes, int threads)
 using Work = void (*)(const void* context, Index begin, Index end, char* scratch);
 void share_out(Work work, const void* context, Index units, Index threads, Index scratch);
 
+// The same with a function object: work(begin, end, scratch).
+template <class Body>
+void share(Index units, Index threads, Index scratch, const Body& work) {
+  share_out([](const void* context, Index begin, Index end,
+               char* memory) { (*static_cast<const Body*>(context))(begin, end, memory); },
+            &work, units, threads, scratch);
+}
+
 // Moves the bytes alone, over the same threads: the least time that any kernel can take.
 void roof(const Kernels& kernels, const char* in, Index in_bytes, char* out, Index out_bytes,
           bool streams, int threads);

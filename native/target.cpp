@@ -354,6 +354,7 @@ Index indices(const Task& task, Index begin, Index end, char* scratch) {
 
 extern const Convolving convolving[2];
 extern const Winograd winograd;
+extern const Norms norms;
 extern const Kernels kernels;
 constinit const Kernels kernels = [] {
   Kernels table = {};
@@ -362,6 +363,7 @@ constinit const Kernels kernels = [] {
   table.write = find_write;
   table.convolving = convolving;
   table.winograd = &winograd;
+  table.norms = &norms;
 #define CENOTE_KERNEL(member, kernel) table.member = CENOTE_UNPACK kernel;
 #include "kernels.inc"
 #undef CENOTE_KERNEL

@@ -26,14 +26,6 @@ void check(Index edge, Index kernel, Index in, Index out) {
   if (in < 1 || out < 1) throw std::invalid_argument("winograd: no channels");
 }
 
-// Shares out units of work(begin, end, scratch).
-template <class Body>
-void share(Index units, Index threads, Index scratch, const Body& body) {
-  share_out([](const void* context, Index begin, Index end,
-               char* memory) { (*static_cast<const Body*>(context))(begin, end, memory); },
-            &body, units, threads, scratch);
-}
-
 // Memory of a thread that is kept: a step of training asks for the same again.
 float* kept(Index floats) {
   struct Free {

@@ -9,7 +9,7 @@ from nasty.running import run
 
 RULES = cenote.acceleration.RULES
 NEEDED = {  # by the rules without which these have nothing to do
-    "layout": ("epilogues", "winograd", "recomputing"),
+    "layout": ("epilogues", "winograd", "recomputing", "norms"),
     "pooling": ("merged-padding", "shared-chains"),
 }
 

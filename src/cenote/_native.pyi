@@ -94,6 +94,31 @@ def winograd(
 def winograd_gradient(
     call: Call, flat: list[int], x: int, given: int, strides: Sizes, weight: int
 ) -> None: ...
+def norm(
+    call: Call,
+    rows: int,
+    channels: int,
+    all: list[int],
+    cut: tuple[float, float],
+    eps: float,
+    momentum: float,
+    running_mean: int,
+    running_var: int,
+    y: int,
+) -> None: ...
+def norm_again(
+    call: Call, rows: int, channels: int, all: list[int], cut: tuple[float, float], y: int
+) -> None: ...
+def norm_back(
+    call: Call,
+    rows: int,
+    channels: int,
+    all: list[int],
+    cut: tuple[float, float],
+    y: int,
+    given: int,
+    to: list[int],
+) -> None: ...
 def glimpse(from_: int, bytes: int) -> int: ...
 def images_at_once(call: Call, type: str) -> int: ...
 def log_sum_exp(

@@ -243,6 +243,29 @@ def applies():
                   lambda: [conv(8, 8), nn.BatchNorm2d(8, momentum=None), nn.ReLU(), conv(8, 6)],
                   mode="training", layout=LAST)
 
+    rule = "norms"
+    for name, after in (("relu", [nn.ReLU]), ("relu6", [nn.ReLU6]), ("nothing", []),
+                        ("hardtanh", [lambda: nn.Hardtanh(-0.5, 0.7)]), ("gelu", [nn.GELU])):
+        yield Example(rule, f"conv_norm_{name}",
+                      lambda a=after: [conv(8, 8), norm(), *(make() for make in a)],
+                      mode="training", layout=LAST)
+    for name, written in {
+        "sum_and_relu": lambda m, x: F.relu(m.norm(m.conv(x)) + x),
+        "sum_in_place": lambda m, x: F.relu_(m.norm(m.conv(x)).add_(x)),
+        "sum_alone": lambda m, x: x + m.norm(m.conv(x)),
+        "sum_of_what_is_wider": lambda m, x: F.relu(m.norm(m.conv(x)) + x[:, :1]),
+        "sum_into_the_other": lambda m, x: F.relu(torch.cat([x]).add_(m.norm(m.conv(x)))),
+        "sum_with_itself": lambda m, x: (y := m.norm(m.conv(x))) + y,
+    }.items():
+        yield Example(rule, name, lambda w=written: Net(w, norm=norm(), conv=conv(8, 8)),
+                      mode="training", layout=LAST)
+    yield Example(rule, "cumulative_statistics",
+                  lambda: [conv(8, 8), nn.BatchNorm2d(8, momentum=None), nn.ReLU()],
+                  mode="training", layout=LAST)
+    yield Example(rule, "no_statistics_kept",
+                  lambda: [conv(8, 8), nn.BatchNorm2d(8, track_running_stats=False), nn.ReLU()],
+                  mode="training", layout=LAST)
+
     rule = "layout"
     for mode in MODES:
         yield Example(rule, f"back_in_rows_in_{mode}",
@@ -391,6 +414,15 @@ def misses():
     yield miss(rule, "a_second_user", lambda: Net(
         lambda m, x: (lambda y: m.conv(y) + y)(F.relu(m.norm(x))), norm=norm(), conv=conv(8, 8)),
         **trained)
+
+    rule = "norms"
+    yield miss(rule, "eval", lambda: [conv(8, 8), norm()], mode="evaluation", layout=LAST)
+    yield miss(rule, "inference", lambda: [conv(8, 8), norm()], layout=LAST)
+    yield miss(rule, "rows", lambda: [conv(8, 8), norm()], mode="training")
+    yield miss(rule, "without_affine",
+               lambda: [conv(8, 8), nn.BatchNorm2d(8, affine=False)], **trained)
+    yield miss(rule, "one_axis",
+               lambda: [conv(8, 8), nn.Flatten(2), nn.BatchNorm1d(8)], **trained)
 
     rule = "layout"
     yield miss(rule, "no_images", lambda: [nn.Conv1d(8, 6, 3)], D1, layout=LAST)

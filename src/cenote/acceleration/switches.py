@@ -20,6 +20,7 @@ RULES = (
     "stages",
     "late-activation",
     "recomputing",
+    "norms",
     "layout",
     "reuse",
 )

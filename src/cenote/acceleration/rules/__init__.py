@@ -12,6 +12,7 @@ from cenote.acceleration.rules import (
     late_activation,
     layout,
     merged_padding,
+    norms,
     pooling,
     recomputing,
     reuse,
@@ -36,6 +37,7 @@ _APPLY: dict[str, Callable[[Sketch], None]] = {
     "stages": stages.apply,
     "late-activation": late_activation.apply,
     "recomputing": recomputing.apply,
+    "norms": norms.apply,
     "layout": layout.apply,
     "reuse": reuse.apply,
 }

@@ -14,11 +14,10 @@ from torch import fx, nn
 from cenote.acceleration import kinds
 from cenote.acceleration.sketch import Sketch
 from cenote.acceleration.steps.convolutions import Convolution, convolution_of
+from cenote.acceleration.steps.normed import cuts
 from cenote.acceleration.steps.renormed import Renormed
 
 __all__ = ["apply"]
-
-_ACTIVATIONS = ("relu", "relu6", "hardtanh")
 
 
 def apply(sketch: Sketch) -> None:
@@ -33,7 +32,7 @@ def apply(sketch: Sketch) -> None:
         activation = None if user is None else kinds.activation_of(sketch.root, user)
         if activation is not None:
             assert user is not None
-            if activation.name not in _ACTIVATIONS:
+            if not cuts(activation):
                 continue
             chain.append(user)
             user = sketch.only_user(user)

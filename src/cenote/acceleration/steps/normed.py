@@ -1,0 +1,130 @@
+"""A batch norm in training, what is added to its result, and an activation that cuts off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cenote import _norms
+from cenote._ops.images import plain_gradients
+from cenote.acceleration.kinds import Activation
+from cenote.acceleration.sketch import Step
+from cenote.acceleration.steps.held import usable
+
+__all__ = ["Normed", "cut_of", "cuts", "serves", "taken_in"]
+
+_CUTS = {"relu": (0.0, _norms.NO_CUT[1]), "relu6": (0.0, 6.0)}
+
+
+def cuts(activation: Activation | None) -> bool:
+    """Whether an activation, or none, cuts off and does nothing else."""
+    return activation is None or activation.name in ("hardtanh", *_CUTS)
+
+
+def cut_of(activation: Activation | None) -> _norms.Cut:
+    """Where it cuts off."""
+    if activation is None:
+        return _norms.NO_CUT
+    return _CUTS.get(activation.name) or (activation.options[0], activation.options[1])
+
+
+def serves(norm: Any, x: Tensor) -> bool:
+    """Whether the norm's statistics of ``x`` are computed here."""
+    if not usable(x) or x.numel() == x.shape[1] or not torch.is_grad_enabled():
+        return False
+    given = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    return all(t is None or (usable(t, 1) and t.is_contiguous()) for t in given)
+
+
+def taken_in(norm: Any) -> tuple[float, tuple[Tensor | None, Tensor | None]]:
+    """The weight of this batch in the running statistics, counting it as torch's layer does."""
+    if not norm.track_running_stats:
+        return 0.0, (None, None)
+    running = (norm.running_mean, norm.running_var)
+    if norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+        if norm.momentum is None:
+            return 1.0 / float(norm.num_batches_tracked), running
+    return 0.0 if norm.momentum is None else float(norm.momentum), running
+
+
+class Normed(Step):
+    """``activation(norm(x) + other)``, the norm by the statistics of the batch."""
+
+    fresh = True
+
+    def __init__(self, norm: Any, activation: Activation | None) -> None:
+        super().__init__()
+        self.norm, self.activation = norm, activation
+
+    def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """The activated sum; running statistics follow as ever."""
+        norm = self.norm
+        alike = other is None or (usable(other) and other.shape == x.shape)
+        if not alike or not serves(norm, x):
+            y = norm(x)
+            y = y if other is None else y + other
+            return y if self.activation is None else self.activation(y)
+        momentum, running = taken_in(norm)
+        how = _How(norm.eps, momentum, running, self.activation)
+        made: Tensor = _Function.apply(x, norm.weight, norm.bias, other, how)  # type: ignore[no-untyped-call]
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class _How:
+    """What is no tensor with a gradient."""
+
+    eps: float
+    momentum: float
+    running: tuple[Tensor | None, Tensor | None]
+    activation: Activation | None
+
+    def plainly(
+        self, grad: Tensor, x: Tensor, gamma: Tensor, beta: Tensor, y: Tensor | None,
+        wanted: tuple[bool, bool, bool, bool],
+    ) -> list[Tensor | None]:  # fmt: skip
+        """The gradients by operators that have derivatives; where something was added, of ``y``."""
+        added = y is not None
+        if y is not None:
+            low, high = cut_of(self.activation)
+            grad = grad.masked_fill((y <= low) | (y >= high), 0.0)
+
+        def plain(x: Tensor, gamma: Tensor, beta: Tensor | None) -> Tensor:
+            made = F.batch_norm(x, None, None, gamma, beta, True, 0.0, self.eps)
+            return made if added or self.activation is None else self.activation(made)
+
+        found = plain_gradients(plain, (x, gamma, beta), wanted[:3], grad)
+        return [*found, grad if wanted[3] else None]
+
+
+class _Function(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, other: Tensor | None, how: _How
+    ) -> Tensor:
+        if other is not None:
+            other = other.contiguous(memory_format=torch.channels_last)
+        cut = cut_of(how.activation)
+        y, x, (mean, scale) = _norms.apply(
+            x, gamma, beta, other, cut, eps=how.eps, momentum=how.momentum, running=how.running
+        )
+        ctx.how, ctx.cut = how, cut
+        told = None if other is None or how.activation is None else y
+        ctx.save_for_backward(x, gamma, beta, mean, scale, told)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        x, gamma, beta, mean, scale, y = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[:4]
+        if torch.is_grad_enabled():
+            return (*ctx.how.plainly(grad, x, gamma, beta, y, wanted), None)
+        return (
+            *_norms.gradients(grad, x, gamma, beta, (mean, scale), ctx.cut, y, wanted),
+            None,
+        )
