@@ -411,6 +411,23 @@ void bind_norm(nb::module_& m) {
          Address y) { norm_again(how(call), norm_of(rows, channels, all, cut), at<float>(y)); },
       free_gil);
   m.def(
+      "norm_parts",
+      [](const Call& call, Index rows, const std::vector<Address>& parts,
+         const std::vector<Index>& sizes, const std::vector<Address>& of, const Cut& cut,
+         double eps, Address y) {
+        if (parts.size() != sizes.size()) throw std::invalid_argument("norm: a size a part");
+        std::vector<const float*> x;
+        for (const Address part : parts) x.push_back(at<const float>(part));
+        Index channels = 0;
+        for (const Index size : sizes) channels += size;
+        norm_parts(how(call),
+                   {rows, channels, x, sizes, at<const float>(of.at(0)), at<const float>(of.at(1)),
+                    at<const float>(of.at(2)), at<const float>(of.at(3)), std::get<0>(cut),
+                    std::get<1>(cut), at<float>(y)},
+                   eps);
+      },
+      free_gil);
+  m.def(
       "norm_back",
       [](const Call& call, Index rows, Index channels, const std::vector<Address>& all,
          const Cut& cut, Address y, Address given, const std::vector<Address>& to) {

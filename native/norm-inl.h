@@ -137,6 +137,26 @@ inline void apply(const Norm& n, const float* gain, float* y, Index begin, Index
   n.other ? apply_rows<true>(n, gain, y, begin, end) : apply_rows<false>(n, gain, y, begin, end);
 }
 
+inline void apply_parts(const NormParts& n, const float* gain, Index begin, Index end) {
+  const F low = broadcast<F>(n.low), high = broadcast<F>(n.high);
+  for (Index row = begin; row < end; ++row) {
+    Index at = 0;
+    for (std::size_t part = 0; part < n.x.size(); ++part) {
+      const Index size = n.sizes[part];
+      const float* x = n.x[part] + row * size;
+      float* y = n.y + row * n.channels + at;
+      sweep<float>(size, [&](Index c, auto lanes) {
+        const F mean = load_first<float>(n.mean + at + c, lanes),
+                by = load_first<float>(gain + at + c, lanes),
+                beta = load_first<float>(n.beta + at + c, lanes);
+        const F value = (load_first<float>(x + c, lanes) - mean) * by + beta;
+        store_first<float>(y + c, lanes, between(value, low, high));
+      });
+      at += size;
+    }
+  }
+}
+
 // What of the gradient reaches the sum before the activation.
 template <Cut cut, class Lanes>
 inline F reaching(const NormBack& b, Index x, Lanes lanes, F off, F gain, F beta) {

@@ -27,6 +27,6 @@ void back_all(const NormBack& b, const float* gain, const float* shift, const fl
 }  // namespace
 
 extern const Norms norms;
-constinit const Norms norms = {scratch, moments, apply_all, sums_of, back_all};
+constinit const Norms norms = {scratch, moments, apply_all, apply_parts, sums_of, back_all};
 
 }  // namespace cenote::CENOTE_TARGET

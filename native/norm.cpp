@@ -15,12 +15,17 @@ namespace {
 constexpr Index kBytesPerThread = 128 << 10;
 constexpr std::uintptr_t kLine = 64;  // bytes
 
-Index bytes_of(const Norm& n) { return n.rows * n.channels * Index(sizeof(float)); }
-Index threads_for(const Norm& n, const How& how) {
+template <class N>
+Index bytes_of(const N& n) {
+  return n.rows * n.channels * Index(sizeof(float));
+}
+template <class N>
+Index threads_for(const N& n, const How& how) {
   return std::min<Index>({Index(how.threads), bytes_of(n) / kBytesPerThread + 1, n.rows});
 }
 
-void check(const Norm& n) {
+template <class N>
+void check(const N& n) {
   if (n.rows < 1 || n.channels < 1) throw std::invalid_argument("norm: nothing to compute");
 }
 
@@ -99,6 +104,17 @@ void norm_again(const How& how, Norm n, float* y) {
   before_writing(y, bytes_of(n));
   share(n.rows, threads_for(n, how), 0, [&](Index begin, Index end, char*) {
     how.kernels.norms->apply(n, gain.data(), y, begin, end);
+  });
+}
+
+void norm_parts(const How& how, const NormParts& n, double eps) {
+  check(n);
+  std::vector<float> gain;
+  for (Index c = 0; c < n.channels; ++c)
+    gain.push_back(float(double(n.gamma[c]) / std::sqrt(double(n.var[c]) + eps)));
+  before_writing(n.y, bytes_of(n));
+  share(n.rows, threads_for(n, how), 0, [&](Index begin, Index end, char*) {
+    how.kernels.norms->apply_parts(n, gain.data(), begin, end);
   });
 }
 

@@ -2,6 +2,8 @@
 // cuts off: forward and back in two passes through memory each. For floats, with channels inside.
 #pragma once
 
+#include <vector>
+
 #include "pool.h"
 #include "types.h"
 
@@ -28,6 +30,17 @@ struct NormBack {
   float *to_gamma, *to_beta;
 };
 
+// y = cut((x - mean) * gain + beta) by statistics that are known, of x that lies in parts, each
+// with so many of the channels, one part behind the other.
+struct NormParts {
+  Index rows, channels;
+  const std::vector<const float*>& x;
+  const std::vector<Index>& sizes;
+  const float *mean, *var, *gamma, *beta;
+  float low, high;
+  float* y;
+};
+
 // What a target offers: each for the rows [begin, end).
 struct Norms {
   // Bytes of scratch memory that moments and sums take.
@@ -36,6 +49,7 @@ struct Norms {
   void (*moments)(const Norm&, Index begin, Index end, double* mean, double* squares,
                   char* scratch);
   void (*apply)(const Norm&, const float* gain, float* y, Index begin, Index end);
+  void (*apply_parts)(const NormParts&, const float* gain, Index begin, Index end);
   // Sums over g, the gradient of what goes into the activation, and over g * (x - mean).
   void (*sums)(const NormBack&, const float* gain, Index begin, Index end, double* plain,
                double* by_x, char* scratch);
@@ -47,6 +61,9 @@ struct Norms {
 // Fills mean, scale and y; the running statistics, or null, take in so much of the batch's.
 void norm(const How&, Norm, double eps, double momentum, float* running_mean, float* running_var,
           float* y);
+
+// Fills y, without a gradient.
+void norm_parts(const How&, const NormParts&, double eps);
 
 // y again, from the same statistics.
 void norm_again(const How&, Norm, float* y);

@@ -131,6 +131,21 @@ def test_threads_change_nothing_but_roundings(shape):
             assert (first - then).abs().max() <= 1e-5 * first.abs().max()
 
 
+@pytest.mark.parametrize("sizes", [(5,), (16, 24, 3), (58, 1), (32,) * 9], ids=str)
+@pytest.mark.parametrize("cut", [_norms.NO_CUT, RELU, RELU6], ids=["none", "relu", "relu6"])
+def test_parts_are_put_together_and_normalised(sizes, cut, isa):
+    parts = [drawn((2, size, 7, 9), seed) for seed, size in enumerate(sizes)]
+    parts[0] = parts[0].contiguous()  # in rows
+    mean, var, gamma, beta = (drawn((sum(sizes),), seed) for seed in range(4))
+    var = var.abs()
+    y = _norms.joined(parts, mean, var, gamma, beta, cut, eps=EPS)
+    mean, var, gamma, beta = (t.double()[:, None, None] for t in (mean, var, gamma, beta))
+    right = (torch.cat(parts, 1).double() - mean) / (var + EPS).sqrt() * gamma + beta
+    low, high = (None if math.isnan(bound) else bound for bound in cut)
+    close(y, right if low is high is None else right.clamp(low, high), 4, right.abs().max())
+    assert y.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_nan_and_infinity_reach_what_they_reach_in_torch(isa):
     x, gamma, beta, other, grad = tensors((2, 16, 5, 5))
     x[0, 3, 1, 1], x[1, 7, 2, 2], other[0, 5, 0, 0] = math.nan, math.inf, math.nan

@@ -109,6 +109,16 @@ def norm(
 def norm_again(
     call: Call, rows: int, channels: int, all: list[int], cut: tuple[float, float], y: int
 ) -> None: ...
+def norm_parts(
+    call: Call,
+    rows: int,
+    parts: list[int],
+    sizes: list[int],
+    of: list[int],
+    cut: tuple[float, float],
+    eps: float,
+    y: int,
+) -> None: ...
 def norm_back(
     call: Call,
     rows: int,

@@ -7,6 +7,7 @@ of rows, whose own means are taken first, and are put together in double precisi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from cenote import _native
 from cenote._kernels import call_with
 from cenote.options import current
 
-__all__ = ["NO_CUT", "Cut", "Statistics", "again", "apply", "gradients"]
+__all__ = ["NO_CUT", "Cut", "Statistics", "again", "apply", "gradients", "joined"]
 
 Cut = tuple[float, float]
 """Nothing in a result is below the first or above the second; NaN where there is no such bound."""
@@ -61,6 +62,28 @@ def again(
     _native.norm_again(
         call_with(current()), *_sizes(x), _all(x, None, gamma, beta, statistics), cut, y.data_ptr()
     )
+    return y
+
+
+def joined(
+    parts: Sequence[Tensor],
+    mean: Tensor,
+    var: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    cut: Cut = NO_CUT,
+    *,
+    eps: float,
+) -> Tensor:
+    """``cut(norm(torch.cat(parts, 1)))`` by statistics that are known, in one pass; no gradient."""
+    parts = [_dense(x) for x in parts]
+    first, sizes = parts[0], [x.shape[1] for x in parts]
+    shape = (first.shape[0], sum(sizes), *first.shape[2:])
+    y = torch.empty(shape, dtype=first.dtype, memory_format=torch.channels_last)
+    _native.norm_parts(
+        call_with(current()), y.numel() // shape[1], [x.data_ptr() for x in parts], sizes,
+        [t.data_ptr() for t in (mean, var, gamma, beta)], cut, eps, y.data_ptr(),
+    )  # fmt: skip
     return y
 
 

@@ -262,6 +262,16 @@ def applies():
     yield Example(rule, "cumulative_statistics",
                   lambda: [conv(8, 8), nn.BatchNorm2d(8, momentum=None), nn.ReLU()],
                   mode="training", layout=LAST)
+    for name, after in (("relu", [nn.ReLU]), ("relu6", [nn.ReLU6])):
+        yield Example(rule, f"norm_{name}_before_conv_at_inference",
+                      lambda a=after: [norm(), *(make() for make in a), conv(8, 6)], layout=LAST)
+    for name, written in {
+        "together": lambda m, x: m.norm(torch.cat([x, x.flip(0), x[:, :1]], 1)),
+        "together_by_name": lambda m, x: m.norm(torch.concat(tensors=(x, x, x[:, :1]), dim=-3)),
+        "together_and_activated": lambda m, x: F.relu(m.norm(torch.cat([x, x + 1, x[:, :1]], 1))),
+    }.items():
+        yield Example(rule, name, lambda w=written: [Net(w, norm=norm(17)), conv(17, 6)],
+                      layout=LAST)
     yield Example(rule, "no_statistics_kept",
                   lambda: [conv(8, 8), nn.BatchNorm2d(8, track_running_stats=False), nn.ReLU()],
                   mode="training", layout=LAST)
@@ -419,6 +429,16 @@ def misses():
     yield miss(rule, "eval", lambda: [conv(8, 8), norm()], mode="evaluation", layout=LAST)
     yield miss(rule, "inference", lambda: [conv(8, 8), norm()], layout=LAST)
     yield miss(rule, "rows", lambda: [conv(8, 8), norm()], mode="training")
+    yield miss(rule, "rows_at_inference", lambda: [norm(), nn.ReLU(), conv(8, 6)])
+    yield miss(rule, "alone_at_inference", lambda: [norm(), nn.MaxPool2d(2), conv(8, 6)],
+               layout=LAST)
+    for name, written in {
+        "along_another_axis": lambda m, x: m.conv(m.norm(torch.cat([x, x], 2))),
+        "of_two_users":
+            lambda m, x: (lambda y: m.conv(m.norm(y)) + y)(torch.cat([x[:, :4]] * 2, 1)),
+    }.items():
+        yield miss(rule, f"together_{name}", lambda w=written: Net(w, norm=norm(), conv=conv(8, 8)),
+                   layout=LAST)
     yield miss(rule, "without_affine",
                lambda: [conv(8, 8), nn.BatchNorm2d(8, affine=False)], **trained)
     yield miss(rule, "one_axis",

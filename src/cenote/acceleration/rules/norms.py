@@ -1,44 +1,87 @@
-"""In training, a batch norm, a sum behind it and an activation are one pass through memory.
+"""A batch norm and what stands around it are one pass through memory.
 
-The statistics are another; on the way back as well it is one pass for two sums over each channel,
-and one for the gradient. Layer by layer they are up to five and seven.
+In training those are a sum behind it and an activation; the statistics are another pass, and on the
+way back it is one for two sums over each channel, and one for the gradient. Layer by layer they are
+up to five and seven. At inference, where the norm could not be folded, it reads what is put
+together before it and activates what it writes.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import fx, nn
 
 from cenote.acceleration import kinds
 from cenote.acceleration.sketch import Sketch
-from cenote.acceleration.steps.normed import Normed, cuts
+from cenote.acceleration.steps.normed import Joined, Normed, cuts
 
 __all__ = ["apply"]
 
 
 def apply(sketch: Sketch) -> None:
-    """Join every norm in training with the sum and the activation that alone use it."""
-    if not sketch.asked or not sketch.last:
+    """Join every norm with what alone uses it, or is used by it alone."""
+    if not sketch.last:
         return
     for node in sketch.nodes():
         norm = sketch.layer(node, nn.BatchNorm2d)
-        if norm is None or not norm.training or not norm.affine:
+        if norm is None or not norm.affine or norm.training is not sketch.asked:
             continue
-        chain, other = [node], _added(sketch, node)
-        if other is not None:
-            chain += node.users
-        user = sketch.only_user(chain[-1])
-        activation = None if user is None else kinds.activation_of(sketch.root, user)
-        if user is not None and activation is not None and cuts(activation):
-            if sketch.still(node, user):
-                chain.append(user)
-            else:
-                activation = None
-        else:
-            activation = None
-        args = (node.args[0],) if other is None else (node.args[0], other)
-        said = ["norm"] + ["sum"] * (other is not None)
-        said += [activation.name] if activation is not None else []
-        sketch.replace(chain, Normed(norm, activation), args, "norms", _listed(said))
+        if sketch.asked:
+            _trained(sketch, node, norm)
+        elif norm.running_mean is not None:
+            _known(sketch, node, norm)
+
+
+def _trained(sketch: Sketch, node: fx.Node, norm: nn.Module) -> None:
+    chain, other, said = [node], _added(sketch, node), ["norm"]
+    args: tuple[fx.Node, ...] = (node.args[0],)  # type: ignore[assignment]
+    if other is not None:
+        chain += node.users
+        args, said = (*args, other), [*said, "sum"]
+    activation = _activated(sketch, chain, said)
+    sketch.replace(chain, Normed(norm, activation), args, "norms", f"{_listed(said)} in two passes")
+
+
+def _known(sketch: Sketch, node: fx.Node, norm: nn.Module) -> None:
+    """Without a gradient, by statistics that are known."""
+    chain, parts, said = [node], _parts(sketch, node), ["norm"]
+    activation = _activated(sketch, chain, said)
+    if parts:
+        chain, said = [node.args[0], *chain], ["concatenation", *said]  # type: ignore[list-item]
+    if len(chain) > 1:
+        args = tuple(parts) or node.args
+        sketch.replace(chain, Joined(norm, activation), args, "norms", f"{_listed(said)} at once")
+
+
+def _activated(sketch: Sketch, chain: list[fx.Node], said: list[str]) -> kinds.Activation | None:
+    """The activation behind a chain, which then is in it; None where it stays apart."""
+    user = sketch.only_user(chain[-1])
+    activation = None if user is None else kinds.activation_of(sketch.root, user)
+    if user is None or activation is None or not cuts(activation):
+        return None
+    if not sketch.still(chain[0], user):
+        return None
+    chain.append(user)
+    said.append(activation.name)
+    return activation
+
+
+def _parts(sketch: Sketch, node: fx.Node) -> list[fx.Node]:
+    """What is put together, channel behind channel, for a norm alone; nothing where it is not."""
+    cat = node.args[0]
+    if not isinstance(cat, fx.Node) or cat.op != "call_function":
+        return []
+    if cat.target not in (torch.cat, torch.concat) or sketch.only_user(cat) is not node:
+        return []
+    given = dict(zip(("tensors", "dim"), cat.args, strict=False)) | cat.kwargs
+    parts = given.get("tensors")
+    if given.keys() != {"tensors", "dim"} or given["dim"] not in (1, -3):
+        return []
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(p, fx.Node) for p in parts):
+        return []
+    # what stands behind the norm, up to an activation, is looked at with the norm's chain
+    last = sketch.only_user(node) or node
+    return list(parts) if sketch.still(cat, last) else []
 
 
 def _added(sketch: Sketch, node: fx.Node) -> fx.Node | None:
@@ -55,6 +98,4 @@ def _added(sketch: Sketch, node: fx.Node) -> fx.Node | None:
 
 
 def _listed(said: list[str]) -> str:
-    if len(said) == 1:
-        return "norm in two passes"
-    return ", ".join(said[:-1]) + f" and {said[-1]} in two passes"
+    return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)

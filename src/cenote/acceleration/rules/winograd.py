@@ -1,7 +1,7 @@
 """Convolutions of 3x3 and 5x5 windows by tiles, with fewer multiplications than taps.
 
-See :mod:`cenote._winograd` for the algorithm and its roundings, which are some four times those of
-a plain sum. Where maps have their channels last; shapes decide at every call whether it pays. With
+See :mod:`cenote._winograd` for the algorithm and its roundings, of which the largest are 1.4 times
+those of plain sums. Where maps have their channels last; shapes decide at every call whether it pays. With
 gradients, these are computed so, too.
 """
 

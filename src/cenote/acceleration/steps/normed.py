@@ -15,7 +15,7 @@ from cenote.acceleration.kinds import Activation
 from cenote.acceleration.sketch import Step
 from cenote.acceleration.steps.held import usable
 
-__all__ = ["Normed", "cut_of", "cuts", "serves", "taken_in"]
+__all__ = ["Joined", "Normed", "cut_of", "cuts", "serves", "taken_in"]
 
 _CUTS = {"relu": (0.0, _norms.NO_CUT[1]), "relu6": (0.0, 6.0)}
 
@@ -73,6 +73,30 @@ class Normed(Step):
         how = _How(norm.eps, momentum, running, self.activation)
         made: Tensor = _Function.apply(x, norm.weight, norm.bias, other, how)  # type: ignore[no-untyped-call]
         return made
+
+
+class Joined(Step):
+    """``activation(norm(torch.cat(parts, 1)))``, the norm by what it has seen; no gradient."""
+
+    fresh = True
+
+    def __init__(self, norm: Any, activation: Activation | None) -> None:
+        super().__init__()
+        self.norm, self.activation = norm, activation
+
+    def __call__(self, *parts: Tensor) -> Tensor:
+        """The activated and normalised parts, their channels one behind the other."""
+        norm, first = self.norm, parts[0]
+        of = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        if not (
+            all(usable(x) and x.shape[2:] == first.shape[2:] for x in parts)
+            and all(len(x) == len(first) for x in parts)
+            and all(t is not None and usable(t, 1) and t.is_contiguous() for t in of)
+            and sum(x.shape[1] for x in parts) == norm.num_features
+        ):
+            y = norm(torch.cat(parts, 1) if len(parts) > 1 else first)
+            return y if self.activation is None else self.activation(y)
+        return _norms.joined(parts, *of, cut_of(self.activation), eps=norm.eps)
 
 
 @dataclass(frozen=True, eq=False)
