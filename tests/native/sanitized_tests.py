@@ -7,11 +7,12 @@ import pytest
 import torch
 
 import cenote
-from cenote import _convolving, _native
+from cenote import _convolving, _native, _norms, _winograd
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import conv_cases
+import test_winograd
 from cenote.cases import CASES
 from contract import OPS, run
 from inputs import ELEMENT_TYPES, LAYOUTS, make_values
@@ -84,3 +85,44 @@ def test_every_stage_stays_inside_its_memory(dtype, isa, most):
             for wanted in ((1, 1, 1), (1, 0, 0), (0, 1, 0)):
                 found = _convolving.stage_gradient(x, weight, y, taps, *call, wanted)
                 assert [t is not None for t in found] == [bool(want) for want in wanted]
+
+
+@pytest.mark.parametrize("isa", _native.targets())
+@pytest.mark.parametrize("case", test_winograd.CASES, ids=str)
+def test_every_tile_stays_inside_its_memory(case, isa):
+    x, weight, bias = case.tensors()
+    with cenote.options(isa=isa):
+        packed = _winograd.filters(weight, case.edge)
+        y = _winograd.convolve(x, packed, weight.shape, bias, case.padding)
+        given = torch.ones_like(y)
+        to_weight = _winograd.weight_gradient(x, given, weight, case.padding, case.edge)
+        assert to_weight.shape == weight.shape
+        back = tuple(case.kernel - 1 - p for p in case.padding)
+        turned = _winograd.filters(weight, case.edge, turned=True)
+        to_x = _winograd.convolve(
+            given, turned, (x.shape[1], case.out, *weight.shape[2:]), None, back
+        )
+        assert to_x.shape == x.shape
+
+
+@pytest.mark.parametrize("isa", _native.targets())
+def test_every_norm_stays_inside_its_memory(isa):
+    draw = torch.Generator().manual_seed(0)
+    with cenote.options(isa=isa):
+        for shape in [(1, 1, 2, 1), (2, 5, 3, 3), (1, 24, 9, 7), (3, 58, 5, 5), (2, 300, 40, 3)]:
+            x, other, grad = (
+                torch.randn(shape, generator=draw).contiguous(memory_format=torch.channels_last)
+                for _ in range(3)
+            )
+            gamma, beta, running = torch.ones(3, shape[1])
+            for added in (None, other):
+                y, _, found = _norms.apply(
+                    x, gamma, beta, added, (0.0, 6.0), eps=1e-5, momentum=0.1,
+                    running=(running, running),
+                )  # fmt: skip
+                told = None if added is None else y
+                wanted = (True, True, True, added is not None)
+                back = _norms.gradients(grad, x, gamma, beta, found, (0.0, 6.0), told, wanted)
+                assert back[0].shape == y.shape == shape
+            joined = _norms.joined([x, other], *torch.ones(4, 2 * shape[1]), eps=1e-5)
+            assert joined.shape[1] == 2 * shape[1]
