@@ -86,6 +86,7 @@ void norm(const How& how, Norm n, double eps, double momentum, float* running_me
   }
   const double rows = double(n.rows);
   for (Index c = 0; c < channels; ++c) {
+    if (squares[c] < 0) squares[c] = 0;  // by rounding, where all elements are the same
     n.mean[c] = float(mean[c]);
     n.scale[c] = float(1 / std::sqrt(squares[c] / rows + eps));
     if (running_mean)

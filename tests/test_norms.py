@@ -107,6 +107,15 @@ def test_a_first_pixel_unlike_all_others(isa):
     close(scale, (var + EPS).rsqrt(), 8)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, -3333.3])
+def test_a_channel_of_one_value_has_no_variance(value, isa):
+    x = torch.full((2, 24, 17, 13), value).contiguous(memory_format=torch.channels_last)
+    y, _, (mean, scale) = _norms.apply(x, torch.ones(24), torch.zeros(24), eps=1e-5)
+    assert torch.equal(mean, x[0, :, 0, 0])
+    assert (scale == 1e5**0.5).all()
+    assert (y == 0).all()
+
+
 def test_running_statistics_take_in_the_batch_as_torch_does(isa):
     x, gamma, beta, *_ = tensors((3, 24, 9, 8))
     ours, theirs = torch.nn.BatchNorm2d(24, momentum=0.3), torch.nn.BatchNorm2d(24, momentum=0.3)
