@@ -9,8 +9,8 @@ tile of 4x4 elements 2x2 outputs of a 3x3 kernel with 16 instead of 36.
 Two things differ from a sum over taps. Rounding: on normal and on positive data of 16 to 512
 channels errors came to at most 7 * 2**-24 of the largest sum of magnitudes ``|x| * |w|`` in a plane
 for tiles of 6x6 under a 3x3 kernel (3.3 under 5x5), and 1.8 for tiles of 4x4, where torch's sums
-came to 4.3. And a tile is computed as a whole: a NaN or an infinity that it reads may make all of its
-outputs NaN, not only those whose windows hold it.
+came to 4.3. And a tile is computed as a whole: a NaN or an infinity that it reads may make all of
+its outputs NaN, not only those whose windows hold it.
 """
 
 from __future__ import annotations

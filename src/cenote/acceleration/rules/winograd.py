@@ -1,8 +1,8 @@
 """Convolutions of 3x3 and 5x5 windows by tiles, with fewer multiplications than taps.
 
 See :mod:`cenote._winograd` for the algorithm and its roundings, of which the largest are 1.4 times
-those of plain sums. Where maps have their channels last; shapes decide at every call whether it pays. With
-gradients, these are computed so, too.
+those of plain sums. Where maps have their channels last; shapes decide at every call whether it
+pays. With gradients, these are computed so, too.
 """
 
 from __future__ import annotations
