@@ -69,7 +69,7 @@ def made(name):
             part.p = 0.0
         elif isinstance(part, nn.MultiheadAttention):
             part.dropout = 0.0
-    # of a few pictures, statistics of the last maps are of a few pixels, and eval makes much of that
+    # Of a few pictures, statistics of the last maps are of a few pixels: eval makes much of that.
     settle(model, picture(name, 32 if SLOW else 4).args[0])
     return model
 
