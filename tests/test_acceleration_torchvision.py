@@ -55,7 +55,7 @@ SMALL = {
 }
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)  # all of them take more memory than there is
 def made(name):
     """Without dropping, and with statistics of its own: a network as after training."""
     seed_all(0)
