@@ -2,8 +2,8 @@
 
 In training those are a sum behind it and an activation; the statistics are another pass, and on the
 way back it is one for two sums over each channel, and one for the gradient. Layer by layer they are
-up to five and seven. At inference, where the norm could not be folded, it reads what is put
-together before it and activates what it writes.
+up to five, two of them for the statistics, and three. At inference, where the norm could not be
+folded, it reads what is put together before it and activates what it writes.
 """
 
 from __future__ import annotations
