@@ -15,7 +15,7 @@ from cenote.acceleration.kinds import Activation
 from cenote.acceleration.sketch import Step
 from cenote.acceleration.steps.held import usable
 
-__all__ = ["Joined", "Normed", "cut_of", "cuts", "serves", "taken_in"]
+__all__ = ["How", "Joined", "Normed", "cut_of", "cuts", "serves"]
 
 _CUTS = {"relu": (0.0, _norms.NO_CUT[1]), "relu6": (0.0, 6.0)}
 
@@ -40,7 +40,7 @@ def serves(norm: Any, x: Tensor) -> bool:
     return all(t is None or (usable(t, 1) and t.is_contiguous()) for t in given)
 
 
-def taken_in(norm: Any) -> tuple[float, tuple[Tensor | None, Tensor | None]]:
+def _taken_in(norm: Any) -> tuple[float, tuple[Tensor | None, Tensor | None]]:
     """The weight of this batch in the running statistics, counting it as torch's layer does."""
     if not norm.track_running_stats:
         return 0.0, (None, None)
@@ -69,8 +69,7 @@ class Normed(Step):
             y = norm(x)
             y = y if other is None else y + other
             return y if self.activation is None else self.activation(y)
-        momentum, running = taken_in(norm)
-        how = _How(norm.eps, momentum, running, self.activation)
+        how = _NormedHow.of(norm, self.activation)
         made: Tensor = _Function.apply(x, norm.weight, norm.bias, other, how)  # type: ignore[no-untyped-call]
         return made
 
@@ -100,14 +99,35 @@ class Joined(Step):
 
 
 @dataclass(frozen=True, eq=False)
-class _How:
-    """What is no tensor with a gradient."""
+class How:
+    """What of a norm and its activation is no tensor with a gradient."""
 
     eps: float
     momentum: float
     running: tuple[Tensor | None, Tensor | None]
     activation: Activation | None
 
+    @classmethod
+    def of(cls, norm: Any, activation: Activation | None, *more: Any) -> How:
+        """For a call from now on: the norm counts it, as torch's layer does."""
+        return cls(norm.eps, *_taken_in(norm), activation, *more)
+
+    @property
+    def cut(self) -> _norms.Cut:
+        """Where the activation cuts off."""
+        return cut_of(self.activation)
+
+    def applied(
+        self, x: Tensor, gamma: Tensor, beta: Tensor, other: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, _norms.Statistics]:
+        """See :func:`cenote._norms.apply`."""
+        return _norms.apply(
+            x, gamma, beta, other, self.cut,
+            eps=self.eps, momentum=self.momentum, running=self.running,
+        )  # fmt: skip
+
+
+class _NormedHow(How):
     def plainly(
         self, grad: Tensor, x: Tensor, gamma: Tensor, beta: Tensor, y: Tensor | None,
         wanted: tuple[bool, bool, bool, bool],
@@ -115,7 +135,7 @@ class _How:
         """The gradients by operators that have derivatives; where something was added, of ``y``."""
         added = y is not None
         if y is not None:
-            low, high = cut_of(self.activation)
+            low, high = self.cut
             grad = grad.masked_fill((y <= low) | (y >= high), 0.0)
 
         def plain(x: Tensor, gamma: Tensor, beta: Tensor | None) -> Tensor:
@@ -129,15 +149,12 @@ class _How:
 class _Function(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, other: Tensor | None, how: _How
+        ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, other: Tensor | None, how: _NormedHow
     ) -> Tensor:
         if other is not None:
             other = other.contiguous(memory_format=torch.channels_last)
-        cut = cut_of(how.activation)
-        y, x, (mean, scale) = _norms.apply(
-            x, gamma, beta, other, cut, eps=how.eps, momentum=how.momentum, running=how.running
-        )
-        ctx.how, ctx.cut = how, cut
+        y, x, (mean, scale) = how.applied(x, gamma, beta, other)
+        ctx.how = how
         told = None if other is None or how.activation is None else y
         ctx.save_for_backward(x, gamma, beta, mean, scale, told)
         return y
@@ -148,7 +165,5 @@ class _Function(torch.autograd.Function):
         wanted = ctx.needs_input_grad[:4]
         if torch.is_grad_enabled():
             return (*ctx.how.plainly(grad, x, gamma, beta, y, wanted), None)
-        return (
-            *_norms.gradients(grad, x, gamma, beta, (mean, scale), ctx.cut, y, wanted),
-            None,
-        )
+        cut = ctx.how.cut
+        return (*_norms.gradients(grad, x, gamma, beta, (mean, scale), cut, y, wanted), None)

@@ -15,7 +15,7 @@ from cenote.acceleration.kinds import Activation
 from cenote.acceleration.sketch import Step
 from cenote.acceleration.steps.convolutions import Convolution
 from cenote.acceleration.steps.held import usable
-from cenote.acceleration.steps.normed import cut_of, serves, taken_in
+from cenote.acceleration.steps.normed import How, serves
 
 __all__ = ["Renormed"]
 
@@ -34,11 +34,9 @@ class Renormed(Step):
         norm, layer = self.norm, self.convolution.layer
         if not serves(norm, x) or not usable(layer.weight):
             return self._one_by_one(x)
-        momentum, running = taken_in(norm)
-        how = _How(
-            norm.eps, momentum, running, self.activation, self.convolution.numbers(),
-            self.convolution.tiles and not self.convolution.why_no_tiles(x),
-        )  # fmt: skip
+        convolution = self.convolution
+        tiles = convolution.tiles and not convolution.why_no_tiles(x)
+        how = _How.of(norm, self.activation, convolution.numbers(), tiles)
         made: Tensor = _Function.apply(  # type: ignore[no-untyped-call]
             x, norm.weight, norm.bias, layer.weight, layer.bias, how
         )
@@ -50,13 +48,7 @@ class Renormed(Step):
 
 
 @dataclass(frozen=True, eq=False)
-class _How:
-    """What is the same on the way back."""
-
-    eps: float
-    momentum: float
-    running: tuple[Tensor | None, Tensor | None]
-    activation: Activation | None
+class _How(How):
     numbers: tuple[Any, ...]
     tiles: bool
 
@@ -99,11 +91,8 @@ class _Function(torch.autograd.Function):
         ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, weight: Tensor, bias: Tensor | None,
         how: _How,
     ) -> Tensor:  # fmt: skip
-        cut = cut_of(how.activation)
-        y, x, (mean, scale) = _norms.apply(
-            x, gamma, beta, None, cut, eps=how.eps, momentum=how.momentum, running=how.running
-        )
-        ctx.how, ctx.cut = how, cut
+        y, x, (mean, scale) = how.applied(x, gamma, beta)
+        ctx.how = how
         ctx.save_for_backward(x, gamma, beta, weight, bias, mean, scale)
         return how.convolved(y, weight, bias)
 
@@ -115,7 +104,7 @@ class _Function(torch.autograd.Function):
         if torch.is_grad_enabled():
             found = plain_gradients(how.plainly, (x, gamma, beta, weight, bias), wanted, grad)  # type: ignore[arg-type]
             return (*found, None)
-        y = _norms.again(x, gamma, beta, (mean, scale), ctx.cut)
+        y = _norms.again(x, gamma, beta, (mean, scale), how.cut)
         grad = grad.contiguous(memory_format=torch.channels_last)
         back, to_weight, to_bias = how.gradients(
             grad, y, weight, [any(wanted[:3]), wanted[3], wanted[4] and bias is not None]
@@ -126,6 +115,6 @@ class _Function(torch.autograd.Function):
             return None, None, None, to_weight, to_bias, None
         del y
         to_x, to_gamma, to_beta, _ = _norms.gradients(
-            back, x, gamma, beta, (mean, scale), ctx.cut, wanted=(*wanted[:3], False)
+            back, x, gamma, beta, (mean, scale), how.cut, wanted=(*wanted[:3], False)
         )
         return to_x, to_gamma, to_beta, to_weight, to_bias, None
