@@ -35,17 +35,9 @@ void check(const Convolution& c) {
 template <class Task>
 void run(Index (*compute)(const Task&, Index begin, Index end, char* scratch), const Task& task,
          Index units, int threads) {
-  struct Both {
-    decltype(compute) with;
-    const Task& task;
-  } both = {compute, task};
   const Index wanted = std::min<Index>(threads, macs(task.what) / kMacsPerThread + 1);
-  share_out(
-      [](const void* context, Index begin, Index end, char* scratch) {
-        const Both& b = *static_cast<const Both*>(context);
-        b.with(b.task, begin, end, scratch);
-      },
-      &both, units, wanted, compute(task, 0, 0, nullptr));
+  share(units, wanted, compute(task, 0, 0, nullptr),
+        [&](Index begin, Index end, char* scratch) { compute(task, begin, end, scratch); });
 }
 
 // Parts added up in their order.
