@@ -45,7 +45,7 @@ def accelerate(
         without: names of rules that are not to be applied, of ``cenote.acceleration.RULES``.
         layout: ``"contiguous"`` or ``"channels_last"`` inside of the network, or ``"auto"``: what
             is measured to be faster.
-        budget: seconds that measuring may take, for each kind of call.
+        budget: seconds within which to choose between layouts, for each kind of call.
         allocator: let the process keep the memory that it frees; see :func:`cenote.tune_allocator`.
 
     Raises:

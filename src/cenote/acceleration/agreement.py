@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-__all__ = ["Answer", "copies", "nothing_changed", "shortened"]
+__all__ = ["Answer", "answer_of", "copies", "nothing_changed"]
 
 # Of the size of an output: structure that was followed wrongly shows in whole figures, rounding in
 # the fifth digit at most, where norms of few elements enlarge it.
 _TOLERANCE = 2e-3
+
+_LONG = 0.1  # seconds that an image takes, from which on one is compared and not two
 
 
 @contextlib.contextmanager
@@ -26,10 +28,12 @@ def nothing_changed(module: nn.Module) -> Iterator[None]:
     try:
         with torch.no_grad():
             yield
-            for buffer, old in kept:
-                buffer.copy_(old)
     finally:
         torch.set_rng_state(state)
+        with torch.no_grad():
+            for buffer, old in kept:
+                if not torch.equal(buffer, old):  # else what was folded with it would be made again
+                    buffer.copy_(old)
 
 
 class Answer:
@@ -47,17 +51,47 @@ class Answer:
             self.seconds = time.perf_counter() - start
             self.buffers = [buffer.clone() for buffer in module.buffers()]
 
-    def differs(self, plan: Callable[..., Any]) -> str:
-        """Why the results of a plan are others; "" where they are the same within rounding."""
-        try:
-            with nothing_changed(self.module):
-                found = plan(*copies(self.args), **copies(self.kwargs))
-                same = _all_close(list(self.module.buffers()), self.buffers)
-        except Exception as error:
-            return f"the plan failed: {' '.join(str(error).split())[:160]}"
-        if not same:
+    @torch.no_grad()
+    def differs(self, found: Any) -> str:
+        """Why results, and the module's buffers now, are others; "" where all are close."""
+        if not _all_close(list(self.module.buffers()), self.buffers):
             return "buffers come out differently"
         return _difference(self.made, found)
+
+    def finite(self) -> bool:
+        """Whether all of it can be told from other numbers."""
+        made = [t for t in pytree.tree_leaves(self.made) if isinstance(t, Tensor)]
+        return all(bool(t.isfinite().all()) for t in [*made, *self.buffers])
+
+
+def answer_of(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, whole: bool = False
+) -> Answer | None:
+    """What a module makes of the first two images of a call; None where it fails.
+
+    Of the first alone where that takes long and no norm is made of the batch; of all of the call
+    where it is not one batch, where fewer fail, or where ``whole`` is asked for.
+    """
+    pair = args if whole else _first(args, kwargs, 2)
+    if pair is not args and not any(map(_of_the_batch, module.modules())):
+        one = _tried(module, _first(args, kwargs, 1), kwargs)
+        if one is not None and one.seconds >= _LONG and one.finite():
+            return one
+    found = _tried(module, pair, kwargs)
+    return _tried(module, args, kwargs) if found is None and pair is not args else found
+
+
+def _tried(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Answer | None:
+    with contextlib.suppress(Exception):  # a caller's mistake, or one image too few
+        return Answer(module, args, kwargs)
+    return None
+
+
+def _of_the_batch(module: nn.Module) -> bool:
+    """Whether a norm's statistics are those of the images that it is given."""
+    return isinstance(module, nn.modules.batchnorm._BatchNorm) and (
+        module.training or module.running_mean is None
+    )
 
 
 def _difference(wanted: Any, found: Any) -> str:
@@ -107,7 +141,7 @@ def copies(values: Any) -> Any:
     return pytree.tree_map_only(Tensor, lambda t: t.detach().clone(), values)
 
 
-def shortened(args: tuple[Any, ...], kwargs: dict[str, Any], images: int = 2) -> tuple[Any, ...]:
+def _first(args: tuple[Any, ...], kwargs: dict[str, Any], images: int) -> tuple[Any, ...]:
     """The first few images of a call on one batch, which say as much; others as they are."""
     if len(args) == 1 and not kwargs and isinstance(args[0], Tensor):
         x = args[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from cenote.acceleration.tracing import Refused, follow
 
 __all__ = ["Engine"]
 
+_PART = 0.75  # of the budget, after which no turn may end
 _MOST = 32  # kinds of calls with a way of their own; others are the original's
 
 
@@ -122,7 +122,10 @@ class Engine:
             graph = self.find(key, args, kwargs)
         notes: list[tuple[str, str]] = []
         self.notes[key] = notes
-        answer = None if isinstance(graph, str) else self.answer(key, args, kwargs)
+        answer = None
+        if not isinstance(graph, str):
+            whole = key.sizes is not None
+            answer = agreement.answer_of(self.original, args, kwargs, whole=whole)
         if not isinstance(graph, str) and answer is None:  # the original says why
             return self.original.forward
         if isinstance(graph, str):
@@ -130,7 +133,8 @@ class Engine:
             way: Callable[..., Any] = self.part_by_part()
         else:
             assert answer is not None
-            plan = self.plan(graph, key, args, kwargs, answer, notes)
+            until = start + _PART * self.switches.budget
+            plan = self.plan(graph, key, args, answer, notes, until)
             if plan is None:
                 way = self.part_by_part()
             else:
@@ -139,16 +143,6 @@ class Engine:
         self.ways[key] = way
         self.seconds += time.perf_counter() - start
         return way
-
-    def answer(
-        self, key: Key, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> agreement.Answer | None:
-        """What the original makes of a few images of a call, or of all; None where it fails."""
-        few = args if key.sizes is not None else agreement.shortened(args, kwargs)
-        for given in [few] if few is args else [few, args]:
-            with contextlib.suppress(Exception):  # a caller's mistake, or one image too few
-                return agreement.Answer(self.original, given, kwargs)
-        return None
 
     def find(self, key: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Graph | str:
         """The graph of the module for calls of a kind, or why there is none.
@@ -178,37 +172,35 @@ class Engine:
         graph: fx.Graph,
         key: Key,
         args: tuple[Any, ...],
-        kwargs: dict[str, Any],
         answer: agreement.Answer,
         notes: list[tuple[str, str]],
+        until: float,
     ) -> Plan | None:
         """The fastest of the plans that agree with the original on this call."""
         asked, given = key.asked, key.given
-        good: list[Plan] = []
         tried = [(last, given) for last in self.layouts(graph, asked, given, notes)]
+        budget = self.switches.budget if len(tried) > 1 else 0.0
+        contest = timing.Contest(answer, asked, budget, until)
+        good: list[Plan] = []
         for last, kept in [*tried, (True, True)]:
-            if good and (kept or not self.switches.budget):
+            if good and (kept or not budget):
                 break  # the last is for a network that turns its maps by itself
             plan = make_plan(
                 self.original, graph, self.switches, asked=asked, last=last, given=kept
             )
-            why = answer.differs(plan.run)
+            why = contest.enter(plan.run)
             if why:
                 notes.append(("", f"maps {_said(last)}: {why}"))
             else:
                 good.append(plan)
             if given:
                 break
-        if len(good) < 2:
-            return good[0] if good else None
-        runs = [plan.run for plan in good]
-        budget = self.switches.budget / 4
-        return good[timing.choose(self.original, runs, args, kwargs, answer.args, asked, budget)]
+        return good[contest.winner(args)] if good else None
 
     def layouts(
         self, graph: fx.Graph, asked: bool, given: bool, notes: list[tuple[str, str]]
     ) -> list[bool]:
-        """Whether channels are last, in the plans to try; the one preferred at the end."""
+        """Whether channels are last, in the plans to try; the one preferred comes first."""
         if given:
             return [True]
         wanted = self.switches.layout
@@ -219,7 +211,7 @@ class Engine:
             return [False]
         if wanted == "channels_last":
             return [True]
-        return [False, True] if self.switches.budget else [True, False]
+        return [True, False]
 
     def guarded(self, key: Key, plan: Plan) -> Callable[..., Any]:
         """A plan that is given up where it fails and the original does not."""
