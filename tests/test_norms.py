@@ -90,6 +90,21 @@ def test_both_ways(shape, cut, adds, isa):
         assert torch.equal(back[3].double(), wanted[3])
 
 
+@pytest.mark.parametrize("into", ["x", "grad"])
+@pytest.mark.parametrize("adds", [False, True], ids=["alone", "sum"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_gradient_may_be_written_over_what_it_is_made_of(shape, adds, into, isa):
+    x, gamma, beta, other, grad = tensors(shape)
+    y, _, found = _norms.apply(x, gamma, beta, other if adds else None, RELU, eps=EPS)
+    rest = (gamma, beta, found, RELU, y if adds else None, (True, True, True, adds))
+    right = _norms.gradients(grad, x, *rest)
+    room = x if into == "x" else grad
+    got = _norms.gradients(grad, x, *rest, room=room)
+    assert got[0].data_ptr() == room.data_ptr()
+    for ours, true in zip(got, right, strict=True):
+        assert ours is true is None or torch.equal(ours, true)
+
+
 def test_a_mean_far_from_zero_costs_no_digits_of_the_variance(isa):
     x, gamma, beta, *_ = tensors((2, 24, 40, 41), middle=3000.0)
     *_, (mean, scale) = _norms.apply(x, gamma, beta, eps=EPS)
@@ -193,4 +208,7 @@ def test_more_than_the_caches_hold_goes_past_them():
     )
     assert torch.equal(to_other, grad.masked_fill(y <= 0, 0.0))
     assert to_x.isfinite().all()
+    again = _norms.gradients(grad, x, gamma, beta, found, RELU, y, (True,) * 4, room=x)[0]
+    assert again.data_ptr() == x.data_ptr()
+    assert torch.equal(again, to_x)
     assert to_x.sum((0, 2, 3)).abs().max() < 1.0  # of 401,408 elements each: a mean is taken away

@@ -96,14 +96,17 @@ def gradients(
     cut: Cut = NO_CUT,
     y: Tensor | None = None,
     wanted: tuple[bool, bool, bool, bool] = (True, True, True, False),
+    *,
+    room: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """Of ``x``, ``gamma``, ``beta`` and what was added, from that of the result.
 
-    ``y``: the result, where something was added and the activation cuts off; only then.
+    ``y``: the result, where something was added and the activation cuts off; only then. ``room``:
+    where the gradient of ``x`` is written, ``x`` and ``grad`` among others.
     """
     grad = _dense(grad)
     apart = wanted[3] and y is not None
-    to_x = torch.empty_like(x) if wanted[0] else None
+    to_x = _place(x, room) if wanted[0] else None
     to_gamma, to_beta = torch.empty_like(gamma), torch.empty_like(beta)
     to_other = torch.empty_like(x) if apart else None
     _native.norm_back(
@@ -116,6 +119,12 @@ def gradients(
         to_beta if wanted[2] else None,
         (to_other if apart else grad) if wanted[3] else None,
     )
+
+
+def _place(x: Tensor, room: Tensor | None) -> Tensor:
+    if room is None or not room.is_contiguous(memory_format=torch.channels_last):
+        return torch.empty_like(x)
+    return room.detach()
 
 
 def _dense(x: Tensor) -> Tensor:

@@ -11,12 +11,16 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from cenote import nn as ours
+from cenote._norms import NO_CUT, Cut
 from cenote.nn import Stages
 
 __all__ = [
     "Activation",
     "activation_of",
     "changes_in_place",
+    "concatenated",
+    "cut_of",
+    "cuts",
     "fresh",
     "is_addition",
     "keeps_layout",
@@ -81,6 +85,21 @@ def layer_of(root: nn.Module, node: Any, *kinds: type) -> Any:
         return None
     module = module_at(root, node)
     return module if plain(module, *kinds) else None
+
+
+_CUTS = {"relu": (0.0, NO_CUT[1]), "relu6": (0.0, 6.0)}
+
+
+def cuts(activation: Activation | None) -> bool:
+    """Whether an activation, or none, cuts off and does nothing else."""
+    return activation is None or activation.name in ("hardtanh", *_CUTS)
+
+
+def cut_of(activation: Activation | None) -> Cut:
+    """Where it cuts off."""
+    if activation is None:
+        return NO_CUT
+    return _CUTS.get(activation.name) or (activation.options[0], activation.options[1])
 
 
 _RELU = ("relu", (), None)
@@ -167,6 +186,22 @@ def is_addition(node: Any) -> bool:
     return called or (node.op == "call_method" and node.target in ("add", "add_"))
 
 
+def concatenated(node: Any) -> list[fx.Node]:
+    """What a node puts together, channel behind channel; nothing where it does something else."""
+    if not isinstance(node, fx.Node) or node.op != "call_function":
+        return []
+    if node.target not in (torch.cat, torch.concat):
+        return []
+    given = dict(zip(("tensors", "dim"), node.args, strict=False)) | node.kwargs
+    parts = given.get("tensors")
+    if given.keys() != {"tensors", "dim"} or given["dim"] not in (1, -3):
+        return []
+    if not isinstance(parts, (list, tuple)):
+        return []
+    found = [part for part in parts if isinstance(part, fx.Node)]
+    return found if len(found) == len(parts) else []
+
+
 _NEVER_ALIASES = (
     *_CONVOLUTIONS, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear,
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
@@ -209,6 +244,8 @@ def changes_in_place(root: nn.Module, node: fx.Node) -> bool:
         return name.endswith("_") and not name.endswith("__")
     if node.op == "call_module":
         module = module_at(root, node)
+        if plain(module, *_DROPPING) and not module.training:  # type: ignore[union-attr]
+            return False
         return bool(getattr(module, "inplace", False)) or not _harmless(module)
     if node.op != "call_function":
         return False

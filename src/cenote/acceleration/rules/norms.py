@@ -8,12 +8,12 @@ folded, it reads what is put together before it and activates what it writes.
 
 from __future__ import annotations
 
-import torch
 from torch import fx, nn
 
 from cenote.acceleration import kinds
+from cenote.acceleration.rules.recomputing import alone
 from cenote.acceleration.sketch import Sketch
-from cenote.acceleration.steps.normed import Joined, Normed, cuts
+from cenote.acceleration.steps.normed import Joined, Normed
 
 __all__ = ["apply"]
 
@@ -39,7 +39,8 @@ def _trained(sketch: Sketch, node: fx.Node, norm: nn.Module) -> None:
         chain += node.users
         args, said = (*args, other), [*said, "sum"]
     activation = _activated(sketch, chain, said)
-    sketch.replace(chain, Normed(norm, activation), args, "norms", f"{_listed(said)} in two passes")
+    step = Normed(norm, activation, alone=alone(sketch, node))
+    sketch.replace(chain, step, args, "norms", f"{_listed(said)} in two passes")
 
 
 def _known(sketch: Sketch, node: fx.Node, norm: nn.Module) -> None:
@@ -57,7 +58,7 @@ def _activated(sketch: Sketch, chain: list[fx.Node], said: list[str]) -> kinds.A
     """The activation behind a chain, which then is in it; None where it stays apart."""
     user = sketch.only_user(chain[-1])
     activation = None if user is None else kinds.activation_of(sketch.root, user)
-    if user is None or activation is None or not cuts(activation):
+    if user is None or activation is None or not kinds.cuts(activation):
         return None
     if not sketch.still(chain[0], user):
         return None
@@ -69,19 +70,12 @@ def _activated(sketch: Sketch, chain: list[fx.Node], said: list[str]) -> kinds.A
 def _parts(sketch: Sketch, node: fx.Node) -> list[fx.Node]:
     """What is put together, channel behind channel, for a norm alone; nothing where it is not."""
     cat = node.args[0]
-    if not isinstance(cat, fx.Node) or cat.op != "call_function":
-        return []
-    if cat.target not in (torch.cat, torch.concat) or sketch.only_user(cat) is not node:
-        return []
-    given = dict(zip(("tensors", "dim"), cat.args, strict=False)) | cat.kwargs
-    parts = given.get("tensors")
-    if given.keys() != {"tensors", "dim"} or given["dim"] not in (1, -3):
-        return []
-    if not isinstance(parts, (list, tuple)) or not all(isinstance(p, fx.Node) for p in parts):
+    parts = kinds.concatenated(cat)
+    if not parts or sketch.only_user(cat) is not node:  # type: ignore[arg-type]
         return []
     # what stands behind the norm, up to an activation, is looked at with the norm's chain
     last = sketch.only_user(node) or node
-    return list(parts) if sketch.still(cat, last) else []
+    return parts if sketch.still(cat, last) else []  # type: ignore[arg-type]
 
 
 def _added(sketch: Sketch, node: fx.Node) -> fx.Node | None:

@@ -14,10 +14,9 @@ from torch import fx, nn
 from cenote.acceleration import kinds
 from cenote.acceleration.sketch import Sketch
 from cenote.acceleration.steps.convolutions import Convolution, convolution_of
-from cenote.acceleration.steps.normed import cuts
 from cenote.acceleration.steps.renormed import Renormed
 
-__all__ = ["apply"]
+__all__ = ["alone", "apply"]
 
 
 def apply(sketch: Sketch) -> None:
@@ -32,7 +31,7 @@ def apply(sketch: Sketch) -> None:
         activation = None if user is None else kinds.activation_of(sketch.root, user)
         if activation is not None:
             assert user is not None
-            if not cuts(activation):
+            if not kinds.cuts(activation):
                 continue
             chain.append(user)
             user = sketch.only_user(user)
@@ -41,7 +40,7 @@ def apply(sketch: Sketch) -> None:
             continue
         chain.append(user)
         if sketch.still(node, user):
-            step = Renormed(norm, activation, convolution)
+            step = Renormed(norm, activation, convolution, alone=alone(sketch, node))
             what = "norm and activation made again on the way back"
             sketch.replace(chain, step, (node.args[0],), "recomputing", what)
 
@@ -55,3 +54,15 @@ def _plain(convolution: Convolution, node: fx.Node, given: Any) -> bool:
         and convolution.norm is None
         and convolution.activation is None
     )
+
+
+def alone(sketch: Sketch, norm: fx.Node) -> bool:
+    """Whether nothing but a norm holds its input for the way back: what made it does not."""
+    given = norm.args[0]
+    assert isinstance(given, fx.Node)
+    if sketch.only_user(given) is not norm:
+        return False
+    if isinstance(given.target, Renormed) or kinds.concatenated(given):
+        return True
+    convolution = convolution_of(sketch, given)
+    return convolution is not None and convolution.norm is convolution.activation is None

@@ -11,25 +11,11 @@ from torch import Tensor
 
 from cenote import _norms
 from cenote._ops.images import plain_gradients
-from cenote.acceleration.kinds import Activation
+from cenote.acceleration.kinds import Activation, cut_of
 from cenote.acceleration.sketch import Step
 from cenote.acceleration.steps.held import usable
 
-__all__ = ["How", "Joined", "Normed", "cut_of", "cuts", "serves"]
-
-_CUTS = {"relu": (0.0, _norms.NO_CUT[1]), "relu6": (0.0, 6.0)}
-
-
-def cuts(activation: Activation | None) -> bool:
-    """Whether an activation, or none, cuts off and does nothing else."""
-    return activation is None or activation.name in ("hardtanh", *_CUTS)
-
-
-def cut_of(activation: Activation | None) -> _norms.Cut:
-    """Where it cuts off."""
-    if activation is None:
-        return _norms.NO_CUT
-    return _CUTS.get(activation.name) or (activation.options[0], activation.options[1])
+__all__ = ["How", "Joined", "Normed", "serves", "spent"]
 
 
 def serves(norm: Any, x: Tensor) -> bool:
@@ -38,6 +24,17 @@ def serves(norm: Any, x: Tensor) -> bool:
         return False
     given = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     return all(t is None or (usable(t, 1) and t.is_contiguous()) for t in given)
+
+
+_keeps: Any = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
+
+
+def spent(x: Tensor, alone: bool) -> Tensor | None:
+    """What was saved for the way back, to be written over; None where it may be read again.
+
+    ``alone``: nothing else holds it.
+    """
+    return x if alone and not _keeps() else None
 
 
 def _taken_in(norm: Any) -> tuple[float, tuple[Tensor | None, Tensor | None]]:
@@ -53,13 +50,16 @@ def _taken_in(norm: Any) -> tuple[float, tuple[Tensor | None, Tensor | None]]:
 
 
 class Normed(Step):
-    """``activation(norm(x) + other)``, the norm by the statistics of the batch."""
+    """``activation(norm(x) + other)``, the norm by the statistics of the batch.
+
+    ``alone``: nothing but this holds ``x`` for the way back.
+    """
 
     fresh = True
 
-    def __init__(self, norm: Any, activation: Activation | None) -> None:
+    def __init__(self, norm: Any, activation: Activation | None, *, alone: bool = False) -> None:
         super().__init__()
-        self.norm, self.activation = norm, activation
+        self.norm, self.activation, self.alone = norm, activation, alone
 
     def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """The activated sum; running statistics follow as ever."""
@@ -69,7 +69,7 @@ class Normed(Step):
             y = norm(x)
             y = y if other is None else y + other
             return y if self.activation is None else self.activation(y)
-        how = _NormedHow.of(norm, self.activation)
+        how = _NormedHow.of(norm, self.activation, self.alone)
         made: Tensor = _Function.apply(x, norm.weight, norm.bias, other, how)  # type: ignore[no-untyped-call]
         return made
 
@@ -106,11 +106,12 @@ class How:
     momentum: float
     running: tuple[Tensor | None, Tensor | None]
     activation: Activation | None
+    alone: bool
 
     @classmethod
-    def of(cls, norm: Any, activation: Activation | None, *more: Any) -> How:
+    def of(cls, norm: Any, activation: Activation | None, alone: bool, *more: Any) -> How:
         """For a call from now on: the norm counts it, as torch's layer does."""
-        return cls(norm.eps, *_taken_in(norm), activation, *more)
+        return cls(norm.eps, *_taken_in(norm), activation, alone, *more)
 
     @property
     def cut(self) -> _norms.Cut:
@@ -165,5 +166,8 @@ class _Function(torch.autograd.Function):
         wanted = ctx.needs_input_grad[:4]
         if torch.is_grad_enabled():
             return (*ctx.how.plainly(grad, x, gamma, beta, y, wanted), None)
-        cut = ctx.how.cut
-        return (*_norms.gradients(grad, x, gamma, beta, (mean, scale), cut, y, wanted), None)
+        how: _NormedHow = ctx.how
+        found = _norms.gradients(
+            grad, x, gamma, beta, (mean, scale), how.cut, y, wanted, room=spent(x, how.alone)
+        )
+        return (*found, None)

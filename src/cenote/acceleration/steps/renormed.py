@@ -15,7 +15,7 @@ from cenote.acceleration.kinds import Activation
 from cenote.acceleration.sketch import Step
 from cenote.acceleration.steps.convolutions import Convolution
 from cenote.acceleration.steps.held import usable
-from cenote.acceleration.steps.normed import How, serves
+from cenote.acceleration.steps.normed import How, serves, spent
 
 __all__ = ["Renormed"]
 
@@ -25,9 +25,17 @@ class Renormed(Step):
 
     fresh = True
 
-    def __init__(self, norm: Any, activation: Activation | None, convolution: Convolution) -> None:
+    def __init__(
+        self,
+        norm: Any,
+        activation: Activation | None,
+        convolution: Convolution,
+        *,
+        alone: bool = False,
+    ) -> None:
         super().__init__()
         self.norm, self.activation, self.convolution = norm, activation, convolution
+        self.alone = alone
 
     def __call__(self, x: Tensor) -> Tensor:
         """The convolved, activated and normalised ``x``; running statistics follow as ever."""
@@ -36,7 +44,7 @@ class Renormed(Step):
             return self._one_by_one(x)
         convolution = self.convolution
         tiles = convolution.tiles and not convolution.why_no_tiles(x)
-        how = _How.of(norm, self.activation, convolution.numbers(), tiles)
+        how = _How.of(norm, self.activation, self.alone, convolution.numbers(), tiles)
         made: Tensor = _Function.apply(  # type: ignore[no-untyped-call]
             x, norm.weight, norm.bias, layer.weight, layer.bias, how
         )
@@ -62,13 +70,34 @@ class _How(How):
         packed = _winograd.filters(weight, _winograd.edge_for(weight.shape[2], out), passing=True)
         return _winograd.convolve(y, packed, weight.shape, bias, padding)
 
-    def gradients(
+    def of_weight(
+        self, grad: Tensor, y: Tensor, weight: Tensor, wanted: tuple[bool, bool]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The gradients of the convolution's weight and bias, with the strides of the weight."""
+        if not any(wanted):
+            return None, None
+        if self.tiles:
+            return _winograd.gradients(y, weight, grad, self.numbers[1], (False, *wanted))[1:]
+        like = torch.empty_like(weight, memory_format=torch.channels_last)  # it is not read
+        _, to_weight, to_bias = self._gradients(grad, y, like, [False, *wanted])
+        if to_weight is not None and weight.is_contiguous():
+            to_weight = to_weight.contiguous().flatten(1).view(weight.shape)  # strides as of rows
+        return to_weight, to_bias
+
+    def of_input(self, grad: Tensor, like: Tensor, weight: Tensor) -> Tensor:
+        """The gradient of the convolution's input."""
+        wanted = (True, False, False)
+        if self.tiles:
+            back = _winograd.gradients(like, weight, grad, self.numbers[1], wanted)[0]
+        else:
+            back = self._gradients(grad, like, weight, list(wanted))[0]
+        assert back is not None
+        return back
+
+    def _gradients(
         self, grad: Tensor, y: Tensor, weight: Tensor, wanted: list[bool]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Of the convolution: of its input, weight and bias."""
         stride, padding, dilation, groups = self.numbers
-        if self.tiles:
-            return _winograd.gradients(y, weight, grad, padding, wanted)
         found: tuple[Tensor | None, Tensor | None, Tensor | None]
         found = torch.ops.aten.convolution_backward(
             grad, y, weight, [weight.shape[0]], stride, padding, dilation, False, [0, 0], groups,
@@ -104,17 +133,18 @@ class _Function(torch.autograd.Function):
         if torch.is_grad_enabled():
             found = plain_gradients(how.plainly, (x, gamma, beta, weight, bias), wanted, grad)  # type: ignore[arg-type]
             return (*found, None)
-        y = _norms.again(x, gamma, beta, (mean, scale), how.cut)
         grad = grad.contiguous(memory_format=torch.channels_last)
-        back, to_weight, to_bias = how.gradients(
-            grad, y, weight, [any(wanted[:3]), wanted[3], wanted[4] and bias is not None]
+        y = _norms.again(x, gamma, beta, (mean, scale), how.cut)
+        to_weight, to_bias = how.of_weight(
+            grad, y, weight, (wanted[3], wanted[4] and bias is not None)
         )
-        if to_weight is not None and weight.shape[2:] == (1, 1):
-            to_weight = to_weight.flatten(1)[..., None, None]  # strides as of rows
-        if back is None:
+        del y  # before there is a gradient of the same size
+        if not any(wanted[:3]):
             return None, None, None, to_weight, to_bias, None
-        del y
+        back = how.of_input(grad, x, weight)
+        room = spent(x, how.alone)
         to_x, to_gamma, to_beta, _ = _norms.gradients(
-            back, x, gamma, beta, (mean, scale), how.cut, wanted=(*wanted[:3], False)
-        )
+            back, x, gamma, beta, (mean, scale), how.cut, wanted=(*wanted[:3], False),
+            room=back if room is None else room,
+        )  # fmt: skip
         return to_x, to_gamma, to_beta, to_weight, to_bias, None
