@@ -15,6 +15,7 @@
 #include "parallel.h"
 #include "places.h"
 #include "pool.h"
+#include "separable.h"
 #include "window.h"
 #include "winograd.h"
 
@@ -360,12 +361,12 @@ void bind_winograd(nb::module_& m) {
   m.def(
       "winograd",
       [](const Call& call, const std::vector<Index>& flat, Address x, Address filters, Address bias,
-         Address other, bool positive, Address y) {
+         Address other, bool positive, Address y, Index pitch) {
         WinogradTask task = {};
         task.what = tiling(flat);
         task.x = at<const float>(x), task.filters = at<const float>(filters);
         task.bias = at<const float>(bias), task.other = at<const float>(other);
-        task.positive = positive, task.y = at<float>(y);
+        task.positive = positive, task.y = at<float>(y), task.pitch = pitch;
         winograd(how(call), task);
       },
       free_gil);
@@ -376,6 +377,68 @@ void bind_winograd(nb::module_& m) {
         const auto [outer, inner, down, across] = strides;
         winograd_gradient(how(call), tiling(flat), at<const float>(x), at<const float>(given),
                           {outer, inner, down, across}, at<float>(weight));
+      },
+      free_gil);
+}
+
+// A pixel's address and its distance to the next.
+using Pitched = std::tuple<Address, Index>;
+Pixels pixels(const Pitched& p) { return {at<float>(std::get<0>(p)), std::get<1>(p)}; }
+
+// Channels of input and output, the addresses of weight and bias, low and high.
+using Cut = std::tuple<float, float>;
+using OfPixels = std::tuple<Index, Index, Address, Address, Cut>;
+Pointwise pointwise_of(const OfPixels& p) {
+  const auto& [in, out, weight, bias, cut] = p;
+  return {
+      in, out, at<const float>(weight), at<const float>(bias), std::get<0>(cut), std::get<1>(cut)};
+}
+
+// The batch and the channels between, then of both axes the input's length, the kernel, the stride,
+// the padding and the output's length.
+SeparableTask separable_of(const std::vector<Index>& flat) {
+  if (flat.size() != 12) throw std::invalid_argument("separable sizes are twelve integers");
+  SeparableTask t = {};
+  t.batch = flat[0], t.middle = flat[1];
+  for (std::size_t axis : {0, 1}) {
+    t.n[axis] = flat[2 + axis], t.kernel[axis] = flat[4 + axis], t.stride[axis] = flat[6 + axis];
+    t.before[axis] = flat[8 + axis], t.outs[axis] = flat[10 + axis];
+    if (t.stride[axis] < 1 || t.kernel[axis] < 1 || t.before[axis] < 0)
+      throw std::invalid_argument("separable sizes that cannot be");
+  }
+  return t;
+}
+
+void bind_separable(nb::module_& m) {
+  const auto free_gil = nb::call_guard<nb::gil_scoped_release>();
+  m.def(
+      "pointwise",
+      [](const Call& call, const OfPixels& what, Index many, const Pitched& x, const Pitched& other,
+         const Pitched& y) {
+        PointwiseTask t = {};
+        t.what = pointwise_of(what), t.pixels = many;
+        t.x = pixels(x), t.other = pixels(other), t.y = pixels(y);
+        pointwise(how(call), t);
+      },
+      free_gil);
+  m.def(
+      "separable",
+      [](const Call& call, const std::vector<Index>& flat, const OfPixels& first,
+         const OfPixels& taps, const OfPixels& last, const Pitched& x, const Pitched& other,
+         const Pitched& y) {
+        SeparableTask t = separable_of(flat);
+        const Pointwise between = pointwise_of(taps);
+        t.first = pointwise_of(first), t.last = pointwise_of(last);
+        t.taps = between.weight, t.bias = between.bias, t.low = between.low, t.high = between.high;
+        t.x = pixels(x), t.other = pixels(other), t.y = pixels(y);
+        separable(how(call), t);
+      },
+      free_gil);
+  m.def(
+      "interleave",
+      [](const Call& call, Index many, Index channels, const Pitched& first, const Pitched& second,
+         const Pitched& y) {
+        interleave(how(call), {many, channels, pixels(first), pixels(second), pixels(y)});
       },
       free_gil);
 }
@@ -394,7 +457,6 @@ Norm norm_of(Index rows, Index channels, const std::vector<Address>& at_all,
 
 void bind_norm(nb::module_& m) {
   const auto free_gil = nb::call_guard<nb::gil_scoped_release>();
-  using Cut = std::tuple<float, float>;
   m.def(
       "norm",
       [](const Call& call, Index rows, Index channels, const std::vector<Address>& all,
@@ -483,6 +545,7 @@ NB_MODULE(_native, m) {
   bind_call(m);
   bind_pool(m);
   bind_convolution(m);
+  bind_separable(m);
   bind_winograd(m);
   bind_norm(m);
   bind_places(m);

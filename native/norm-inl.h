@@ -2,8 +2,8 @@
 // once for them.
 #pragma once
 
+#include "clip-inl.h"
 #include "norm.h"
-#include "vec.h"
 
 namespace cenote::CENOTE_TARGET {
 
@@ -46,8 +46,6 @@ inline void by_blocks(Index channels, Index begin, Index end, Body body) {
   for (Index row = begin; row < end; row += block) body(row, row + block < end ? row + block : end);
 }
 
-using F = Vec<float>;
-
 // Whether something is cut off, and what tells.
 enum Cut { kNone, kByX, kByY };
 
@@ -61,11 +59,6 @@ inline F unless(C condition, F from) {
 // The gradient of what goes into the activation.
 inline F passed(F given, F value, F low, F high) {
   return unless((value <= low) | (value >= high), given);
-}
-
-inline F between(F value, F low, F high) {
-  value = value < low ? low : value;  // so that a NaN stays
-  return value > high ? high : value;
 }
 
 inline void moments(const Norm& n, Index begin, Index end, double* mean, double* squares,

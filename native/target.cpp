@@ -355,6 +355,7 @@ Index indices(const Task& task, Index begin, Index end, char* scratch) {
 extern const Convolving convolving[2];
 extern const Winograd winograd;
 extern const Norms norms;
+extern const Separable separable;
 extern const Kernels kernels;
 constinit const Kernels kernels = [] {
   Kernels table = {};
@@ -364,6 +365,7 @@ constinit const Kernels kernels = [] {
   table.convolving = convolving;
   table.winograd = &winograd;
   table.norms = &norms;
+  table.separable = &separable;
 #define CENOTE_KERNEL(member, kernel) table.member = CENOTE_UNPACK kernel;
 #include "kernels.inc"
 #undef CENOTE_KERNEL

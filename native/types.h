@@ -110,6 +110,7 @@ struct Kernels {
   const struct Convolving* convolving;                           // of floats and of doubles
   const struct Winograd* winograd;                               // of floats
   const struct Norms* norms;                                     // of floats
+  const struct Separable* separable;                             // of floats
   Kernel log_sum_exp, log_sum_exp_backward, log_sum_exp_shares;  // a unit is a plane
   // Nothing but the bytes: reads all input and writes all output.
   void (*move)(const char* in, Index in_bytes, char* out, Index out_bytes, bool streams);

@@ -102,7 +102,7 @@ void collect_output(const WinogradTask& task, Index tile, Index first, Index cha
   const Place place(t, tile);
   const Index down = place.down * step, across = place.across * step;
   const Index rows = min(step, t.outs[0] - down), columns = min(step, t.outs[1] - across);
-  const Index start = ((place.image * t.outs[0] + down) * t.outs[1] + across) * t.out + first;
+  const Index start = (place.image * t.outs[0] + down) * t.outs[1] + across;  // in pixels
   const float* const from = p.at + row * p.pitch;
   sweep<float>(channels, [&](Index x, auto lanes) {
     V in[edge][edge], out[step][step];
@@ -117,11 +117,11 @@ void collect_output(const WinogradTask& task, Index tile, Index first, Index cha
 #pragma GCC unroll 4
       for (int j = 0; j < step; ++j) {
         if (i >= rows || j >= columns) continue;
-        const Index at = start + (i * t.outs[1] + j) * t.out + x;
+        const Index pixel = start + i * t.outs[1] + j, channel = first + x;
         V y = out[i][j] + bias;
-        if (task.other) y += load_first<float>(task.other + at, lanes);
+        if (task.other) y += load_first<float>(task.other + pixel * t.out + channel, lanes);
         if (task.positive) y = y < V{} ? V{} : y;  // NaN stays
-        store_first<float>(task.y + at, lanes, y);
+        store_first<float>(task.y + pixel * task.pitch + channel, lanes, y);
       }
   });
 }

@@ -81,7 +81,8 @@ void winograd(const How& how, WinogradTask task) {
   }
   const Index units = (panels + task.panels - 1) / task.panels * task.blocks;
   const auto convolve = how.kernels.winograd->convolve;
-  before_writing(task.y, t.batch * t.outs[0] * t.outs[1] * t.out * Index(sizeof(float)));
+  if (task.pitch == t.out)
+    before_writing(task.y, t.batch * t.outs[0] * t.outs[1] * t.out * Index(sizeof(float)));
   share(units, threads, convolve(task, 0, 0, nullptr),
         [&](Index begin, Index end, char* scratch) { convolve(task, begin, end, scratch); });
 }

@@ -28,6 +28,7 @@ struct WinogradTask {
   const float* bias;   // or null
   const float* other;  // what else is added, like y; or null
   float* y;
+  Index pitch;           // floats from a pixel of y to the next
   bool positive;         // ReLU
   Index blocks, panels;  // unit u makes panels of number u / blocks in the tiles of u % blocks
 };

@@ -9,8 +9,18 @@ from nasty.running import run
 
 RULES = cenote.acceleration.RULES
 NEEDED = {  # by the rules without which these have nothing to do
-    "layout": ("epilogues", "winograd", "recomputing", "norms"),
-    "pooling": ("merged-padding", "shared-chains"),
+    "layout": (
+        "epilogues",
+        "winograd",
+        "separable",
+        "shuffles",
+        "recomputing",
+        "norms",
+        "concatenation",
+    ),
+    "epilogues": ("separable", "concatenation"),
+    "folding": ("separable",),
+    "pooling": ("merged-padding", "shared-chains", "concatenation"),
 }
 
 

@@ -78,6 +78,32 @@ def stage_gradient(
     weight_gradient: int,
     bias_gradient: int,
 ) -> None: ...
+def pointwise(
+    call: Call,
+    what: tuple[int, int, int, int, tuple[float, float]],
+    pixels: int,
+    x: tuple[int, int],
+    other: tuple[int, int],
+    y: tuple[int, int],
+) -> None: ...
+def separable(
+    call: Call,
+    flat: list[int],
+    first: tuple[int, int, int, int, tuple[float, float]],
+    taps: tuple[int, int, int, int, tuple[float, float]],
+    last: tuple[int, int, int, int, tuple[float, float]],
+    x: tuple[int, int],
+    other: tuple[int, int],
+    y: tuple[int, int],
+) -> None: ...
+def interleave(
+    call: Call,
+    pixels: int,
+    channels: int,
+    first: tuple[int, int],
+    second: tuple[int, int],
+    y: tuple[int, int],
+) -> None: ...
 def winograd_filters(
     call: Call, sizes: Sizes, strides: Sizes, weight: int, packed: int
 ) -> None: ...
@@ -90,6 +116,7 @@ def winograd(
     other: int,
     positive: bool,
     y: int,
+    pitch: int,
 ) -> None: ...
 def winograd_gradient(
     call: Call, flat: list[int], x: int, given: int, strides: Sizes, weight: int

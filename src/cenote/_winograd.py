@@ -26,6 +26,7 @@ from torch import Tensor
 
 from cenote import _native
 from cenote._kernels import call_with
+from cenote._separable import pitch
 from cenote.options import current
 
 __all__ = [
@@ -173,24 +174,27 @@ def convolve(
     padding: tuple[int, int] = (0, 0),
     other: Tensor | None = None,
     relu: bool = False,
+    to: Tensor | None = None,
 ) -> Tensor:
     """``(N, C, h, w) -> (N, O, h', w')``: by the filters of a weight of this shape.
 
     ``other`` is added, like the bias, before less than nothing becomes nothing with ``relu``.
+    ``to``: where it is written, channels of a tensor whose channels are last.
     """
     out, channels, kernel, _ = shape
     n = x.shape[2:]
     sizes = _out(n, kernel, padding)
-    y = torch.empty((x.shape[0], out, *sizes), memory_format=torch.channels_last)
+    if to is None:
+        to = torch.empty((x.shape[0], out, *sizes), memory_format=torch.channels_last)
     x = _dense(x)
     other = None if other is None else _dense(other)
     _native.winograd(
         call_with(current()),
         [_edge(packed), kernel, x.shape[0], channels, out, *n, *padding, *sizes],
         x.data_ptr(), packed.data_ptr(), 0 if bias is None else bias.data_ptr(),
-        0 if other is None else other.data_ptr(), relu, y.data_ptr(),
+        0 if other is None else other.data_ptr(), relu, to.data_ptr(), pitch(to),
     )  # fmt: skip
-    return y
+    return to
 
 
 def weight_gradient(

@@ -121,6 +121,25 @@ def added_in_place(m, x):
     return F.relu(y)
 
 
+def inverted(channels=8, wide=24, out=8, size=3, between=nn.ReLU6, **options):
+    """1x1, single channels, 1x1, each with a norm."""
+    middle = conv(wide, wide, size, padding=size // 2, groups=wide, **options)
+    return [conv(channels, wide, 1), norm(wide), between(), middle, norm(wide),
+            between(), conv(wide, out, 1), norm(out)]  # fmt: skip
+
+
+def shuffled(x, groups=2):
+    images, channels, height, width = x.shape
+    apart = x.view(images, groups, channels // groups, height, width)
+    return torch.transpose(apart, 1, 2).contiguous().view(images, -1, height, width)
+
+
+def unit(m, x):
+    """A shuffling unit: one half goes through layers, then both are put together."""
+    first, second = m.conv(x).chunk(2, dim=1)
+    return m.last(shuffled(torch.cat((first, m.rest(second)), dim=1)))
+
+
 class OwnForward(nn.MaxPool2d):
     def forward(self, x):
         return -super().forward(-x)
@@ -231,6 +250,54 @@ def applies():
     yield Example(rule, "in_place_after_a_norm",
                   lambda: [norm(), nn.ReLU(True), nn.MaxPool2d(2)], roundings=TO_THE_BIT)
 
+    rule = "separable"
+    for name, layers in {
+        "inverted": inverted,
+        "at_stride_2": lambda: inverted(stride=2),
+        "of_5x5_between_relus": lambda: inverted(size=5, between=nn.ReLU),
+        "of_a_wide_one": lambda: inverted(16, 70, 33),
+        "hardtanh": lambda: inverted(between=lambda: nn.Hardtanh(-0.5, 0.7)),
+        "without_norms": lambda: [conv(8, 20, 1), conv(20, 20, groups=20), nn.ReLU()],
+        "nothing_before": lambda: inverted(wide=8)[3:],
+        "nothing_behind": lambda: inverted()[:-2],
+        "axes_of_their_own": lambda: [
+            conv(8, 8, (1, 5), padding=(0, 3), stride=(3, 1), groups=8, bias=False),
+            conv(8, 6, 1, padding=0, bias=False)],
+    }.items():
+        yield Example(rule, name, layers, (2, 16 if "wide" in name else 8, 17, 15), layout=LAST)
+    for name, written in {
+        "sum": lambda m, x: x + m.body(x),
+        "sum_and_relu": lambda m, x: F.relu(m.body(x) + x),
+        "sum_of_what_is_smaller": lambda m, x: m.body(x) + x[..., :1],
+    }.items():
+        yield Example(rule, name, lambda w=written: Net(w, body=nn.Sequential(*inverted())),
+                      layout=LAST)
+    yield Example(rule, "one_row", lambda: inverted(), (1, 8, 1, 40), layout=LAST)
+    yield Example(rule, "one_column", lambda: inverted(), (3, 8, 40, 1), layout=LAST)
+
+    rule = "shuffles"
+    yield Example(rule, "a_unit", lambda: Net(
+        unit, conv=conv(8, 12), rest=nn.Sequential(*inverted(6, 6, 6)), last=conv(12, 5)),
+        layout=LAST)
+    yield Example(rule, "of_inputs", lambda: Net(
+        lambda m, x: m.conv(shuffled(torch.cat([x, x.flip(0)], 1))), conv=conv(16, 6)), layout=LAST)
+    yield Example(rule, "at_the_end", lambda: Net(
+        lambda m, x: shuffled(torch.cat([m.conv(x), m.conv(x + 1)], 1)), conv=conv(8, 6)),
+        layout=LAST)
+    yield Example(rule, "parts_of_other_sizes", lambda: Net(
+        lambda m, x: shuffled(torch.cat([m.conv(x), x], 1)), conv=conv(8, 6)), layout=LAST)
+
+    rule = "concatenation"
+    yield Example(rule, "fire", lambda: Net(
+        lambda m, x: torch.cat([F.relu(m.one(x)), F.relu(m.three(x))], 1),
+        one=conv(32, 24, 1), three=conv(32, 40)), WIDE, layout=LAST, roundings=BY_TILES)
+    yield Example(rule, "with_a_pool_and_others", lambda: Net(
+        lambda m, x: torch.cat([m.pool(m.three(x)), m.one(x), m.other(x), m.one(x + 1)], 1),
+        pool=nn.MaxPool2d(3, 1, 1), one=conv(8, 5, 1), other=conv(8, 7), three=conv(8, 9)),
+        layout=LAST)
+    yield Example(rule, "of_concatenations", lambda: Net(
+        lambda m, x: torch.cat([torch.cat([m.one(x), m.two(x)], 1), m.one(x + 1)], 1),
+        one=conv(8, 5, 1), two=conv(8, 20, 1)), layout=LAST)
     rule = "recomputing"
     for name, between in (("relu", [nn.ReLU]), ("relu6", [nn.ReLU6]), ("nothing", [])):
         yield Example(rule, f"norm_{name}_conv",
@@ -411,6 +478,61 @@ def misses():
         lambda m, x: (lambda y: F.max_pool2d(F.relu_(y), 2).sum() + y.sum())(m.conv(x)),
         conv=conv(8, 6)))
     yield miss(rule, "written_meanwhile", written_meanwhile(nn.ReLU, lambda: nn.MaxPool2d(2)))
+
+    rule = "separable"
+    last = {"layout": LAST}
+    yield miss(rule, "rows", inverted)
+    for mode in ("evaluation", "training"):
+        yield miss(rule, f"gradients_in_{mode}", inverted, mode=mode, layout=LAST)
+    yield miss(rule, "two_channels_each",
+               lambda: [conv(8, 8, groups=4), conv(8, 6, 1)], **last)
+    yield miss(rule, "two_kernels_a_channel",
+               lambda: [conv(8, 16, groups=8), conv(16, 6, 1)], **last)
+    yield miss(rule, "taps_apart",
+               lambda: [conv(8, 8, groups=8, dilation=2), conv(8, 6, 1)], **last)
+    yield miss(rule, "more_padding_than_kernel",
+               lambda: [conv(8, 8, padding=3, groups=8), conv(8, 6, 1)], **last)
+    yield miss(rule, "silu_between",
+               lambda: [conv(8, 8, groups=8), nn.SiLU(), conv(8, 6, 1)], **last)
+    yield miss(rule, "pooled_between",
+               lambda: [conv(8, 8, groups=8), nn.MaxPool2d(2), conv(8, 6, 1)], **last)
+    yield miss(rule, "moving_by_two_behind",
+               lambda: [conv(8, 8, groups=8), conv(8, 6, 1, stride=2, padding=0)], **last)
+    yield miss(rule, "a_second_user", lambda: Net(
+        lambda m, x: (lambda y: m.last(y).sum() + y.sum())(m.middle(x)),
+        middle=conv(8, 8, groups=8), last=conv(8, 6, 1)), **last)
+
+    rule = "shuffles"
+    yield miss(rule, "rows", lambda: Net(
+        lambda m, x: shuffled(torch.cat([m.conv(x), m.conv(x)], 1)), conv=conv(8, 6)))
+    for name, written in {
+        "three_groups": lambda m, x: shuffled(torch.cat([m.conv(x)] * 3, 1), 3),
+        "one_part": lambda m, x: shuffled(m.conv(x)),
+        "along_another_axis": lambda m, x: shuffled(torch.cat([m.conv(x), m.conv(x)], 2)),
+        "a_second_user": lambda m, x: (lambda y: shuffled(y).sum() + y.sum())(
+            torch.cat([m.conv(x), m.conv(x)], 1)),
+        "halves_that_others_read": lambda m, x: (lambda y: y[0] * y[1])(m.conv(x).chunk(2, 1)),
+        "of_three": lambda m, x: m.conv(x).chunk(3, 1)[0],
+    }.items():
+        yield miss(rule, name, lambda w=written: Net(w, conv=conv(8, 6)), **last)
+
+    rule = "concatenation"
+    for name, written in {
+        "along_another_axis": lambda m, x: torch.cat([m.one(x), m.one(x + 1)], 2),
+        "none_can_write": lambda m, x: torch.cat([m.three(x), m.three(x + 1)], 1),
+        "of_unknown_sizes": lambda m, x: torch.cat([m.one(x), x.exp()], 1),
+        "the_same_twice": lambda m, x: torch.cat([m.one(x)] * 2, 1),
+        "a_second_user": lambda m, x: (lambda y: torch.cat([y, m.three(x)], 1).sum() + y.sum())(
+            m.one(x)),
+    }.items():
+        yield miss(rule, name, lambda w=written: Net(
+            w, one=conv(8, 6, 1), three=conv(8, 5)), **last)
+    yield miss(rule, "rows", lambda: Net(
+        lambda m, x: torch.cat([m.one(x), m.one(x + 1)], 1), one=conv(8, 6, 1)))
+    for mode in ("evaluation", "training"):
+        yield miss(rule, f"gradients_in_{mode}", lambda: Net(
+            lambda m, x: torch.cat([m.one(x), m.one(x + 1)], 1), one=conv(8, 6, 1)),
+            mode=mode, layout=LAST)
 
     rule = "recomputing"
     block = [lambda: conv(8, 8), norm, nn.ReLU]

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 import cenote
-from cenote import _convolving, _native, _norms, _winograd
+from cenote import _convolving, _native, _norms, _separable, _winograd
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import conv_cases
+import test_separable
 import test_winograd
 from cenote.cases import CASES
 from contract import OPS, run
@@ -126,3 +127,21 @@ def test_every_norm_stays_inside_its_memory(isa):
                 assert back[0].shape == y.shape == shape
             joined = _norms.joined([x, other], *torch.ones(4, 2 * shape[1]), eps=1e-5)
             assert joined.shape[1] == 2 * shape[1]
+
+
+@pytest.mark.parametrize("isa", _native.targets())
+@pytest.mark.parametrize("case", test_separable.CASES, ids=str)
+def test_every_separable_convolution_stays_inside_its_memory(case, isa):
+    x, weights = case.tensors()
+    packed = test_separable.packed(weights, (0.0, 6.0))
+    with cenote.options(isa=isa):
+        y = _separable.separable(x, *packed, *case.moves())
+        if case.out:
+            again = _separable.separable(x, *packed, *case.moves(), torch.ones_like(y))
+            assert again.shape == y.shape
+        if case.channels:
+            other = torch.ones(case.images, case.middle, *case.n)
+            other = other.contiguous(memory_format=torch.channels_last)
+            assert _separable.pointwise(x, packed[0], other).shape == other.shape
+        both = _separable.interleave(x, x.flip(0))
+        assert both.shape[1] == 2 * x.shape[1]

@@ -17,10 +17,13 @@ RULES = (
     "early-average",
     "epilogues",
     "winograd",
+    "separable",
+    "shuffles",
     "stages",
     "late-activation",
     "recomputing",
     "norms",
+    "concatenation",
     "layout",
     "reuse",
 )

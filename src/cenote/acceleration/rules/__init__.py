@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cenote.acceleration.rules import (
+    concatenation,
     convolution,
     early_average,
     epilogues,
@@ -16,7 +17,9 @@ from cenote.acceleration.rules import (
     pooling,
     recomputing,
     reuse,
+    separable,
     shared_chains,
+    shuffles,
     stages,
     winograd,
 )
@@ -34,10 +37,13 @@ _APPLY: dict[str, Callable[[Sketch], None]] = {
     "early-average": early_average.apply,
     "epilogues": epilogues.apply,
     "winograd": winograd.apply,
+    "separable": separable.apply,
+    "shuffles": shuffles.apply,
     "stages": stages.apply,
     "late-activation": late_activation.apply,
     "recomputing": recomputing.apply,
     "norms": norms.apply,
+    "concatenation": concatenation.apply,
     "layout": layout.apply,
     "reuse": reuse.apply,
 }

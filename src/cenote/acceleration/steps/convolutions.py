@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from cenote import _winograd, functional
+from cenote import _separable, _winograd, functional
 from cenote import nn as ours
-from cenote.acceleration.kinds import Activation
+from cenote.acceleration.kinds import Activation, cut_of, cuts
 from cenote.acceleration.sketch import Sketch, Step
 from cenote.acceleration.steps.held import state_of, usable
 
-__all__ = ["KINDS", "Convolution", "convolution_of", "packs"]
+__all__ = ["KINDS", "Convolution", "Held", "convolution_of", "packs"]
 
 KINDS: tuple[type, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d, ours.Conv1d, ours.Conv2d, ours.Conv3d)
 _CALLS: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -30,11 +30,12 @@ def packs() -> bool:
 
 
 @dataclass
-class _Held:
+class Held:
     """Parameters as they are used, and of which state of the layers' they were made.
 
-    ``packed`` in oneDNN's own order, ``tiles`` transformed for tiles of an edge; both when they are
-    first needed. Not ``finite``: neither is used, for they would lose a NaN or spread it.
+    ``packed`` in oneDNN's own order, ``tiles`` transformed for tiles of an edge, ``panels`` for
+    this package's kernels; each when it is first needed. Not ``finite``: none of them is used, for
+    a NaN would be lost or spread.
     """
 
     state: tuple[Any, ...]
@@ -43,6 +44,7 @@ class _Held:
     finite: bool
     packed: Tensor | None = None
     tiles: dict[int, Tensor] = field(default_factory=dict)
+    panels: _separable.Packed | None = None
 
 
 class Convolution(Step):
@@ -66,7 +68,7 @@ class Convolution(Step):
         self.writes = False  # into what is added
         self.tiles = False  # by Winograd's tiles, where they take less
         self.asked = False  # for gradients
-        self._held: _Held | None = None
+        self._held: Held | None = None
 
     @property
     def finite(self) -> bool:
@@ -83,16 +85,24 @@ class Convolution(Step):
         padding = layer.padding if self.padding is None else self.padding
         return layer.stride, padding, layer.dilation, layer.groups
 
-    def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        """What the layers make of ``x``, and of ``other`` added to it."""
-        held = self._current(x)
+    def __call__(
+        self, x: Tensor, other: Tensor | None = None, room: Tensor | None = None, at: int = 0
+    ) -> Tensor:
+        """What the layers make of ``x``, and of ``other`` added to it.
+
+        In ``room``, from channel ``at`` on, where that spares a copy.
+        """
+        held = self.current(x)
         if self.last and self.converts and x.dim() == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         if held is None:
             return self.plainly(x, other)
         if held.finite and (other is None or self._fits(x, other)):
+            to = None if room is None else room[:, at : at + self.layer.out_channels]
             if self.tiles and not self.why_no_tiles(x):
-                return self._by_tiles(x, other, held)
+                return self._by_tiles(x, other, held, to)
+            if to is not None and other is None and self.of_pixels():
+                return _separable.pointwise(x, self.panels(held), to=to)
             if self.at_once:
                 return self._packed(x, other, held)
         return self._finish(self._convolve(x, held.weight, held.bias), other)
@@ -128,7 +138,7 @@ class Convolution(Step):
             found += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
         return found
 
-    def _current(self, x: Tensor) -> _Held | None:
+    def current(self, x: Tensor) -> Held | None:
         """What was computed from the parameters as they are now; None where nothing is to be."""
         if self.asked or not (self.norm is not None or self.at_once or self.tiles):
             return None
@@ -136,6 +146,10 @@ class Convolution(Step):
             return None
         if self.rank == 2 and not (self.converts or _last(x)):
             return None
+        return self.held()
+
+    def held(self) -> Held | None:
+        """The same for any input; None where the parameters cannot be watched."""
         state = state_of(self._parameters())
         if state is None:
             return None
@@ -148,13 +162,13 @@ class Convolution(Step):
         """Weight and bias with what was folded into them; None where that is not for ``x``."""
         if self.norm is None:
             return self.layer.weight, self.layer.bias
-        held = self._current(x)
+        held = self.current(x)
         return None if held is None else (held.weight, held.bias)
 
-    def _make(self, state: tuple[Any, ...]) -> _Held:
+    def _make(self, state: tuple[Any, ...]) -> Held:
         with torch.no_grad():
             weight, bias = self.folded()
-            return _Held(state, weight, bias, _finite(weight, bias))
+            return Held(state, weight, bias, _finite(weight, bias))
 
     def why_no_tiles(self, x: Tensor) -> str:
         """Why an input is not convolved by tiles; "" where it is."""
@@ -167,7 +181,27 @@ class Convolution(Step):
             return False
         return _last(x)
 
-    def _by_tiles(self, x: Tensor, other: Tensor | None, held: _Held) -> Tensor:
+    def of_pixels(self) -> bool:
+        """Whether it is one of single pixels, with nothing behind it but what cuts off."""
+        stride, padding, _, groups = self.numbers()
+        alone = self.layer.weight.shape[2:] == (1, 1) and groups == 1
+        return alone and all(n == 1 for n in stride) and not any(padding) and cuts(self.activation)
+
+    def of_channels(self) -> bool:
+        """Whether it is one of single channels, with nothing behind it but what cuts off."""
+        weight, (_, padding, dilation, groups) = self.layer.weight, self.numbers()
+        alone = weight.shape[1] == 1 and groups == weight.shape[0] > 1
+        inside = all(p < k for p, k in zip(padding, weight.shape[2:], strict=True))
+        return alone and inside and all(n == 1 for n in dilation) and cuts(self.activation)
+
+    def panels(self, held: Held) -> _separable.Packed:
+        """Its weights for this package's kernels of single pixels or channels."""
+        if held.panels is None:
+            pack = _separable.pack_pointwise if self.layer.groups == 1 else _separable.pack_channels
+            held.panels = pack(held.weight, held.bias, cut_of(self.activation))
+        return held.panels
+
+    def _by_tiles(self, x: Tensor, other: Tensor | None, held: Held, to: Tensor | None) -> Tensor:
         padding, shape = self.numbers()[1], tuple(self.layer.weight.shape)
         edge = _winograd.edge_for(shape[2], self.out_shape(x)[2:])
         packed = held.tiles.get(edge)
@@ -175,7 +209,7 @@ class Convolution(Step):
             with torch.no_grad():
                 packed = held.tiles[edge] = _winograd.filters(held.weight, edge)
         relu = self.activation is not None and self.activation.name == "relu"
-        y = _winograd.convolve(x, packed, shape, held.bias, padding, other, relu)
+        y = _winograd.convolve(x, packed, shape, held.bias, padding, other, relu, to)
         return y if relu or self.activation is None else self.activation(y)
 
     def folded(self) -> tuple[Tensor, Tensor | None]:
@@ -210,7 +244,7 @@ class Convolution(Step):
         """Whether ``other`` is added element by element."""
         return usable(other) and tuple(other.shape) == self.out_shape(x)
 
-    def _packed(self, x: Tensor, other: Tensor | None, held: _Held) -> Tensor:
+    def _packed(self, x: Tensor, other: Tensor | None, held: Held) -> Tensor:
         stride, padding, dilation, groups = self.numbers()
         if held.packed is None:
             held.packed = torch.ops.mkldnn._reorder_convolution_weight(
