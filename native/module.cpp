@@ -394,18 +394,24 @@ Pointwise pointwise_of(const OfPixels& p) {
       in, out, at<const float>(weight), at<const float>(bias), std::get<0>(cut), std::get<1>(cut)};
 }
 
-// The batch and the channels between, then of both axes the input's length, the kernel, the stride,
-// the padding and the output's length.
+// The batch, the channels of x and between; then, a number for each axis, the lengths of x, the
+// first windows' kernel, stride and padding, the lengths between, the second windows', the
+// output's.
 SeparableTask separable_of(const std::vector<Index>& flat) {
-  if (flat.size() != 12) throw std::invalid_argument("separable sizes are twelve integers");
+  if (flat.size() != 21) throw std::invalid_argument("separable sizes are 21 integers");
   SeparableTask t = {};
-  t.batch = flat[0], t.middle = flat[1];
-  for (std::size_t axis : {0, 1}) {
-    t.n[axis] = flat[2 + axis], t.kernel[axis] = flat[4 + axis], t.stride[axis] = flat[6 + axis];
-    t.before[axis] = flat[8 + axis], t.outs[axis] = flat[10 + axis];
-    if (t.stride[axis] < 1 || t.kernel[axis] < 1 || t.before[axis] < 0)
-      throw std::invalid_argument("separable sizes that cannot be");
-  }
+  t.batch = flat[0], t.channels = flat[1], t.middle = flat[2];
+  auto next = flat.begin() + 3;
+  const auto both = [&](Index(&to)[2], Index least) {
+    for (Index& length : to) {
+      length = *next++;
+      if (length < least) throw std::invalid_argument("separable sizes that cannot be");
+    }
+  };
+  const auto of_windows = [&](Windows& w) {
+    both(w.kernel, 1), both(w.stride, 1), both(w.before, 0);
+  };
+  both(t.n, 1), of_windows(t.windows), both(t.between, 1), of_windows(t.slides), both(t.outs, 1);
   return t;
 }
 

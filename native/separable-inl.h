@@ -9,6 +9,13 @@
 
 namespace cenote::CENOTE_TARGET {
 
+// What is multiplied: rows of so many segments, each of which is a row of a window.
+struct Source {
+  const float* at;
+  Index pitch;           // from one to the next
+  Index segments, jump;  // from a segment to the next
+};
+
 // What becomes of sums of products: the first of them belongs to output channel `channel`.
 struct Finish {
   const float* bias;
@@ -18,24 +25,27 @@ struct Finish {
 };
 
 template <int rows, int panels>
-void multiply_and_finish(Left left, Right right, Index depth, const Finish& f) {
+void multiply_and_finish(Source left, Right right, Index depth, const Finish& f) {
   constexpr int L = kLanes<float>, vectors = panels * int(kPanel) / L;
   F sum[rows][vectors];
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) sum[r][v] = load<F>(f.bias + v * L);
-  for (Index k = 0; k < depth; ++k) {
-    F by[vectors];
+  for (Index segment = 0; segment < left.segments; ++segment) {
+    for (Index k = 0; k < depth; ++k) {
+      F by[vectors];
 #pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v)
-      by[v] = load<F>(right.at + k * right.pitch + v * L / kPanel * right.panel + v * L % kPanel);
+      for (int v = 0; v < vectors; ++v)
+        by[v] = load<F>(right.at + k * right.pitch + v * L / kPanel * right.panel + v * L % kPanel);
 #pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) {
-      const F all = broadcast<F>(left.at[r * left.pitch + k]);
+      for (int r = 0; r < rows; ++r) {
+        const F all = broadcast<F>(left.at[r * left.pitch + k]);
 #pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) sum[r][v] += all * by[v];
+        for (int v = 0; v < vectors; ++v) sum[r][v] += all * by[v];
+      }
     }
+    left.at += left.jump, right.at += depth * right.pitch;
   }
   const auto finish = [&](int r, int v, auto lanes) {
     F y = sum[r][v];
@@ -55,7 +65,7 @@ void multiply_and_finish(Left left, Right right, Index depth, const Finish& f) {
     for (int v = 0; v < vectors; ++v) finish(r, v, int(max(0, min(L, f.channels - v * L))));
 }
 
-using MultiplyAndFinish = void (*)(Left, Right, Index depth, const Finish&);
+using MultiplyAndFinish = void (*)(Source, Right, Index depth, const Finish&);
 template <int panels, int... rows>
 MultiplyAndFinish multiply_and_finish_of(Index many, Sequence<rows...>) {
   static constexpr MultiplyAndFinish all[] = {multiply_and_finish<rows + 1, panels>...};
@@ -63,7 +73,7 @@ MultiplyAndFinish multiply_and_finish_of(Index many, Sequence<rows...>) {
 }
 
 // (pixels, in) -> (pixels, channels); `channels` may go on to the end of the last panel.
-inline void multiply_pixels(const Pointwise& p, Left x, Index pixels, Pixels other, Pixels to,
+inline void multiply_pixels(const Pointwise& p, Source x, Index pixels, Pixels other, Pixels to,
                             Index channels) {
   using Rows = typename Counted<kRowsOfProduct>::type;
   const Index panels = (p.out + kPanel - 1) / kPanel;
@@ -80,7 +90,7 @@ inline void multiply_pixels(const Pointwise& p, Left x, Index pixels, Pixels oth
       if (other.at) f.other.at += first * other.pitch + channel;
       const MultiplyAndFinish with = whole ? multiply_and_finish_of<kPanelsOfProduct>(many, Rows{})
                                            : multiply_and_finish_of<1>(many, Rows{});
-      with({x.at + first * x.pitch, x.pitch}, columns, p.in, f);
+      with({x.at + first * x.pitch, x.pitch, x.segments, x.jump}, columns, p.in / x.segments, f);
     }
   }
 }
@@ -89,14 +99,17 @@ inline Pixels moved(Pixels p, Index pixels) {
   return {p.at ? p.at + pixels * p.pitch : nullptr, p.pitch};
 }
 
+inline Source pixel_by_pixel(Pixels p) { return {p.at, p.pitch, 1, 0}; }
+
 inline void pointwise_units(const PointwiseTask& t, Index begin, Index end) {
   for (Index unit = begin; unit < end; ++unit) {
     const Index first = unit * t.block, many = min(t.block, t.pixels - first);
-    const Pixels x = moved(t.x, first);
-    multiply_pixels(t.what, {x.at, x.pitch}, many, moved(t.other, first), moved(t.y, first),
-                    t.what.out);
+    multiply_pixels(t.what, pixel_by_pixel(moved(t.x, first)), many, moved(t.other, first),
+                    moved(t.y, first), t.what.out);
   }
 }
+
+inline Index padded(Index channels) { return (channels + kPanel - 1) / kPanel * kPanel; }
 
 // The rows that a window lies on, from the first to the last that there is, and their pixels.
 struct WindowRows {
@@ -106,51 +119,54 @@ struct WindowRows {
   Index from, to;     // its rows that there are
 };
 
+// The greater; a NaN wins.
+inline F greater(F most, F x) { return (x > most) | (x != x) ? x : most; }
+
 // `many` neighbouring outputs of one row; columns [from, to) of their windows are there.
-template <int many>
+template <int many, bool maximum>
 CENOTE_INLINE void slide(const SeparableTask& t, const WindowRows& w, Index left, Index from,
                          Index to, float* y, Index y_pitch, Index channels) {
-  const Index wide = (t.middle + kPanel - 1) / kPanel * kPanel, step = t.stride[1] * w.pitch;
+  const Index wide = padded(t.middle), step = t.slides.stride[1] * w.pitch;
   const F low = broadcast<F>(t.low), high = broadcast<F>(t.high);
   sweep<float>(channels, [&](Index c, auto lanes) {
-    F sum[many];
+    F found[many];
 #pragma GCC unroll 8
-    for (int m = 0; m < many; ++m) sum[m] = load<F>(t.bias + c);
+    for (int m = 0; m < many; ++m)
+      found[m] = maximum ? broadcast<F>(-__builtin_inff()) : load<F>(t.bias + c);
     for (Index i = w.from; i < w.to; ++i) {
       const float* row = w.rows + (w.top + i) * w.row + left * w.pitch + c;
-      const float* taps = t.taps + i * t.kernel[1] * wide + c;
+      const float* taps = maximum ? nullptr : t.taps + i * t.slides.kernel[1] * wide + c;
       for (Index j = from; j < to; ++j) {
-        const F tap = load<F>(taps + j * wide);
+        const F tap = maximum ? F{} : load<F>(taps + j * wide);
 #pragma GCC unroll 8
-        for (int m = 0; m < many; ++m)
-          sum[m] += load_first<float>(row + j * w.pitch + m * step, lanes) * tap;
+        for (int m = 0; m < many; ++m) {
+          const F x = load_first<float>(row + j * w.pitch + m * step, lanes);
+          found[m] = maximum ? greater(found[m], x) : found[m] + x * tap;
+        }
       }
     }
 #pragma GCC unroll 8
     for (int m = 0; m < many; ++m)
-      store_first<float>(y + m * y_pitch + c, lanes, between(sum[m], low, high));
+      store_first<float>(y + m * y_pitch + c, lanes,
+                         maximum ? found[m] : between(found[m], low, high));
   });
 }
 
 // A row of outputs.
-inline void slide_along(const SeparableTask& t, const WindowRows& w, Pixels y, Index channels) {
+template <bool maximum>
+void slide_along(const SeparableTask& t, const WindowRows& w, Pixels y, Index channels) {
   constexpr int kMany = 4;
-  const Index n = t.n[1], kernel = t.kernel[1], outs = t.outs[1];
-  Index x = 0;
-  const auto one = [&] {
-    const Index left = x * t.stride[1] - t.before[1];
-    slide<1>(t, w, left, max(0, -left), min(kernel, n - left), y.at + x * y.pitch, y.pitch,
-             channels);
-    ++x;
-  };
-  while (x < outs) {
-    const Index left = x * t.stride[1] - t.before[1];
-    const Index last = left + (kMany - 1) * t.stride[1] + kernel;
-    if (left >= 0 && x + kMany <= outs && last <= n) {
-      slide<kMany>(t, w, left, 0, kernel, y.at + x * y.pitch, y.pitch, channels);
+  const Index n = t.between[1], kernel = t.slides.kernel[1], outs = t.outs[1];
+  const Index stride = t.slides.stride[1];
+  for (Index x = 0; x < outs;) {
+    const Index left = x * stride - t.slides.before[1];
+    float* to = y.at + x * y.pitch;
+    if (left >= 0 && x + kMany <= outs && left + (kMany - 1) * stride + kernel <= n) {
+      slide<kMany, maximum>(t, w, left, 0, kernel, to, y.pitch, channels);
       x += kMany;
     } else {
-      one();
+      slide<1, maximum>(t, w, left, max(0, -left), min(kernel, n - left), to, y.pitch, channels);
+      ++x;
     }
   }
 }
@@ -171,46 +187,107 @@ struct HeldRows {
   }
 };
 
-inline Index rows_read(const SeparableTask& t) { return (t.rows - 1) * t.stride[0] + t.kernel[0]; }
+// Rows that the windows of so many rows of outputs lie on.
+inline Index rows_read(const Windows& w, Index rows) {
+  return (rows - 1) * w.stride[0] + w.kernel[0];
+}
+
+// Whether a window is one pixel, and every pixel is one.
+inline bool of_pixels(const Windows& w) {
+  return w.kernel[0] * w.kernel[1] * w.stride[0] * w.stride[1] == 1 &&
+         w.before[0] + w.before[1] == 0;
+}
+
+// Floats of a row of x with what its windows reach beyond it.
+inline Index framed_row(const SeparableTask& t) {
+  return ((t.between[1] - 1) * t.windows.stride[1] + t.windows.kernel[1]) * t.channels;
+}
+
+// Rows [top, top + many) of an image to memory, with zeros for pixels that there are not.
+inline void frame(const SeparableTask& t, Pixels image, Index top, Index many, float* to) {
+  const Index row = framed_row(t), left = t.windows.before[1] * t.channels;
+  const Index pixels = min(t.n[1], row / t.channels - t.windows.before[1]);
+  const auto clear = [](float* at, Index floats) {
+    if (floats > 0) __builtin_memset(at, 0, std::size_t(floats) * sizeof(float));
+  };
+  const auto copy = [](float* at, const float* from, Index floats) {
+    __builtin_memcpy(at, from, std::size_t(floats) * sizeof(float));
+  };
+  for (Index i = top; i < top + many; ++i, to += row) {
+    if (i < 0 || i >= t.n[0] || pixels <= 0) {
+      clear(to, row);
+      continue;
+    }
+    const Pixels from = moved(image, i * t.n[1]);
+    clear(to, left);
+    if (from.pitch == t.channels)
+      copy(to + left, from.at, pixels * t.channels);
+    else
+      for (Index x = 0; x < pixels; ++x)
+        copy(to + left + x * t.channels, from.at + x * from.pitch, t.channels);
+    clear(to + left + pixels * t.channels, row - left - pixels * t.channels);
+  }
+}
+
+// Rows [begin, end) of what the first convolution makes of an image.
+inline void convolve_rows(const SeparableTask& t, Pixels image, Index begin, Index end,
+                          float* framed, Pixels to) {
+  const Index across = t.between[1], wide = padded(t.middle);
+  if (!framed)
+    return multiply_pixels(t.first, pixel_by_pixel(moved(image, begin * across)),
+                           (end - begin) * across, {}, to, wide);
+  const Index row = framed_row(t), stride = t.windows.stride[0];
+  frame(t, image, begin * stride - t.windows.before[0], rows_read(t.windows, end - begin), framed);
+  for (Index i = 0; i < end - begin; ++i)
+    multiply_pixels(
+        t.first,
+        {framed + i * stride * row, t.windows.stride[1] * t.channels, t.windows.kernel[0], row},
+        across, {}, moved(to, i * across), wide);
+}
 
 inline Index separable_units(const SeparableTask& t, Index begin, Index end, char* scratch) {
-  const Index wide = (t.middle + kPanel - 1) / kPanel * kPanel;
+  const Index wide = padded(t.middle), across = t.between[1];
+  const Index read = min(rows_read(t.slides, t.rows), t.between[0]);
   Arena arena(scratch);
-  float* held = t.first.weight ? arena.take<float>(rows_read(t) * t.n[1] * wide) : nullptr;
-  float* slid = t.last.weight ? arena.take<float>(t.rows * t.outs[1] * wide) : nullptr;
+  const bool convolves = t.first.weight, multiplies = t.last.weight;
+  float* held = convolves ? arena.take<float>(read * across * wide) : nullptr;
+  float* framed = convolves && !of_pixels(t.windows)
+                      ? arena.take<float>(rows_read(t.windows, read) * framed_row(t))
+                      : nullptr;
+  float* slid = multiplies ? arena.take<float>(t.rows * t.outs[1] * wide) : nullptr;
   if (!scratch) return arena.used();
-  const Index channels = held && slid ? wide : t.middle;
+  const auto slide_one = t.taps ? slide_along<false> : slide_along<true>;
   for (Index unit = begin; unit < end; ++unit) {
     const Index image = unit / t.bands, band = unit % t.bands;
     const Pixels x = moved(t.x, image * t.n[0] * t.n[1]);
-    HeldRows rows = {held, t.n[1] * wide, 0, 0};
+    HeldRows rows = {held, across * wide, 0, 0};
     const Index stop = t.outs[0] * (band + 1) / t.bands;
     for (Index out = t.outs[0] * band / t.bands; out < stop; out += t.rows) {
-      const Index many = min(t.rows, stop - out), top = out * t.stride[0] - t.before[0];
+      const Index many = min(t.rows, stop - out);
+      const Index top = out * t.slides.stride[0] - t.slides.before[0];
       const Index from = max(0, top);
-      const Index to = max(from, min(t.n[0], top + (many - 1) * t.stride[0] + t.kernel[0]));
-      if (held) {
+      const Index to = max(from, min(t.between[0], top + rows_read(t.slides, many)));
+      if (convolves) {
         rows.drop(from);
         if (rows.end < to) {
-          const Pixels next = moved(x, rows.end * t.n[1]);
-          multiply_pixels(t.first, {next.at, next.pitch}, (to - rows.end) * t.n[1], {},
-                          {held + (rows.end - rows.first) * rows.row, wide}, wide);
+          const Pixels there = {held + (rows.end - rows.first) * rows.row, wide};
+          convolve_rows(t, x, rows.end, to, framed, there);
           rows.end = to;
         }
       }
       const Index first = (image * t.outs[0] + out) * t.outs[1];
-      const Pixels made = slid ? Pixels{slid, wide} : moved(t.y, first);
+      const Pixels made = multiplies ? Pixels{slid, wide} : moved(t.y, first);
       for (Index i = 0; i < many; ++i) {
-        const Index start = top + i * t.stride[0];
+        const Index start = top + i * t.slides.stride[0];
         WindowRows w = {};
-        w.rows = held ? held : x.at;
-        w.pitch = held ? wide : x.pitch, w.row = t.n[1] * w.pitch;
-        w.top = start - (held ? rows.first : 0);
-        w.from = max(0, -start), w.to = min(t.kernel[0], t.n[0] - start);
-        slide_along(t, w, moved(made, i * t.outs[1]), channels);
+        w.rows = convolves ? held : x.at;
+        w.pitch = convolves ? wide : x.pitch, w.row = across * w.pitch;
+        w.top = start - (convolves ? rows.first : 0);
+        w.from = max(0, -start), w.to = min(t.slides.kernel[0], t.between[0] - start);
+        slide_one(t, w, moved(made, i * t.outs[1]), convolves && multiplies ? wide : t.middle);
       }
-      if (slid)
-        multiply_pixels(t.last, {slid, wide}, many * t.outs[1], moved(t.other, first),
+      if (multiplies)
+        multiply_pixels(t.last, pixel_by_pixel(made), many * t.outs[1], moved(t.other, first),
                         moved(t.y, first), t.last.out);
     }
   }

@@ -31,9 +31,11 @@ void check(const Pointwise& p, Index in, Index out) {
 Index rows_at_once(const SeparableTask& t) {
   const Index wide = up_to(t.middle, kPanel) * Index(sizeof(float));
   const Index made = t.last.weight ? t.outs[1] * wide : 0;
-  const Index held = t.first.weight ? t.n[1] * wide : 0;
-  const Index before = held * std::max<Index>(0, t.kernel[0] - t.stride[0]);
-  const Index a_row = std::max<Index>(1, made + held * t.stride[0]);
+  const bool whole = t.windows.kernel[0] * t.windows.kernel[1] > 1;
+  const Index read = whole ? t.windows.stride[0] * t.n[1] * t.channels * Index(sizeof(float)) : 0;
+  const Index held = t.first.weight ? t.between[1] * wide + read : 0;
+  const Index before = held * std::max<Index>(0, t.slides.kernel[0] - t.slides.stride[0]);
+  const Index a_row = std::max<Index>(1, made + held * t.slides.stride[0]);
   return std::clamp<Index>((kInWork - before) / a_row, 1, t.outs[0]);
 }
 
@@ -64,12 +66,13 @@ void pointwise(const How& how, PointwiseTask t) {
 }
 
 void separable(const How& how, SeparableTask t) {
-  check(t.first, t.first.in, t.middle);
+  check(t.first, t.windows.kernel[0] * t.windows.kernel[1] * t.channels, t.middle);
   check(t.last, t.middle, t.last.out);
-  if (t.batch < 1 || t.middle < 1 || t.outs[0] < 1 || t.outs[1] < 1)
+  if (t.batch < 1 || t.middle < 1 || t.outs[0] < 1 || t.outs[1] < 1 || t.between[0] < 1 ||
+      t.between[1] < 1)
     throw std::invalid_argument("separable: nothing to compute");
   const Index out = t.last.weight ? t.last.out : t.middle, images = t.batch * t.outs[0] * t.outs[1];
-  const Index a_pixel = t.kernel[0] * t.kernel[1] + t.last.out + t.first.in;
+  const Index a_pixel = t.slides.kernel[0] * t.slides.kernel[1] + t.last.out + t.first.in;
   const Index threads = threads_for(images * t.middle * a_pixel, how.threads);
   t.rows = rows_at_once(t);
   t.bands = bands_for(t.batch, t.outs[0], threads);

@@ -1,5 +1,6 @@
-// Convolutions of one element, alone or around a convolution of single channels, row by row: what
-// lies between them stays in a cache. For floats, with channels inside.
+// Convolutions of one element, alone or around a convolution of single channels, and convolutions
+// before a maximum over windows, row by row: what lies between stays in a cache. For floats, with
+// channels inside.
 #pragma once
 
 #include "pool.h"
@@ -29,13 +30,21 @@ struct PointwiseTask {
   Index block;         // so many of them are a unit
 };
 
-// (batch, n, in) -> (batch, n, middle) -> (batch, outs, middle) -> (batch, outs, out): a pointwise
-// convolution, one of single channels, and a second pointwise one; the outer two may be missing.
+// Where windows lie, along both axes.
+struct Windows {
+  Index kernel[2], stride[2], before[2];
+};
+
+// (batch, n, in) -> (batch, between, middle) -> (batch, outs, middle) -> (batch, outs, out): a
+// convolution, one of single channels or a maximum, and a pointwise convolution. The outer two may
+// be missing; without the first, `between` is n.
 struct SeparableTask {
-  Pointwise first, last;
-  Index batch, middle;
-  Index n[2], kernel[2], stride[2], before[2], outs[2];
-  const float* taps;  // (kernel, middle), with zeros up to a whole panel
+  Pointwise first, last;  // the first's input: all elements of a window, row by row
+  Windows windows;        // of the first
+  Windows slides;
+  Index batch, channels, middle;  // channels: of x
+  Index n[2], between[2], outs[2];
+  const float* taps;  // (kernel, middle), with zeros up to a whole panel; null: the maximum
   const float* bias;  // the same
   float low, high;
   Pixels x, other, y;

@@ -1,4 +1,4 @@
-"""Convolutions of single pixels and channels against float64, on every instruction set."""
+"""What goes row by row, against float64 on every instruction set: pixels, channels and maxima."""
 
 import math
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ class Case:
         x = drawn(self.images, self.channels or self.middle, *self.n)
         return x.contiguous(memory_format=torch.channels_last), weights
 
-    def moves(self):
-        return self.kernel, self.stride, self.padding
+    def slides(self):
+        return _separable.Windows(self.kernel, self.stride, self.padding)
 
 
 CASES = [
@@ -122,10 +122,112 @@ def test_a_chain_is_the_layers_one_by_one(case, cut, isa):
         other = torch.randn_like(exact(case, x, weights, cut)[0]).float()
         other = other.contiguous(memory_format=torch.channels_last)
     right, size = exact(case, x, weights, cut, other)
-    y = _separable.separable(x, *packed(weights, cut), *case.moves(), other)
+    y = _separable.separable(x, *packed(weights, cut), case.slides(), other)
     assert y.shape == right.shape
     assert y.is_contiguous(memory_format=torch.channels_last)
     assert ((y.double() - right).abs() <= roundings(case) * UNIT * size).all()
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """A convolution, the maximum over its windows, and, with ``out``, one of pixels."""
+
+    name: str
+    x: tuple[int, int, int, int]
+    middle: int
+    conv: _separable.Windows
+    pool: _separable.Windows
+    out: int = 0
+    ceil: bool = False
+
+    def __str__(self):
+        return self.name
+
+    def tensors(self):
+        """The input, and weights with biases."""
+        draw = torch.Generator().manual_seed(0)
+        shapes = [(self.middle, self.x[1], *self.conv.kernel), (self.out, self.middle, 1, 1)]
+        weights = [
+            (torch.randn(s, generator=draw), torch.randn(s[0], generator=draw))
+            for s in shapes[: 2 if self.out else 1]
+        ]
+        x = torch.randn(self.x, generator=draw)
+        return x.contiguous(memory_format=torch.channels_last), weights
+
+    def exact(self, x, weights, cut):
+        """The result in float64, and the largest sum of magnitudes of its channels."""
+        call = {"stride": self.conv.stride, "padding": self.conv.padding}
+        x, size = x.double(), x.double().abs()
+        for at, (weight, bias) in enumerate(weights):
+            more = {} if at else call
+            x = clamped(F.conv2d(x, weight.double(), bias.double(), **more), cut)
+            size = F.conv2d(size, weight.double().abs(), bias.double().abs(), **more)
+            if not at:
+                x, size = (F.max_pool2d(t, *self.pool, ceil_mode=self.ceil) for t in (x, size))
+        return x, size.amax((0, 2, 3), keepdim=True)
+
+    def run(self, x, weights, cut):
+        packed = [_separable.pack_pointwise(*weight, cut) for weight in weights]
+        last = packed[1] if self.out else None
+        n = self.conv.outs(x.shape[2:])
+        empty = torch.empty(1, 1, *n)
+        outs = F.max_pool2d(empty, *self.pool, ceil_mode=self.ceil).shape[2:]
+        return _separable.separable(
+            x, packed[0], None, last, self.pool, windows=self.conv, outs=outs
+        )
+
+
+W = _separable.Windows
+STEM, THREE = W((7, 7), (2, 2), (3, 3)), W((3, 3), (2, 2), (1, 1))
+MAXIMA = [
+    Maximum("stem", (2, 3, 37, 30), 24, STEM, THREE),
+    Maximum("stem_and_pixels", (2, 3, 33, 41), 20, STEM, THREE, 12),
+    Maximum("ceil", (1, 3, 31, 28), 16, W((3, 3), (2, 2)), W((3, 3), (2, 2)), ceil=True),
+    Maximum("far_apart", (2, 3, 63, 51), 8, W((11, 11), (4, 4), (2, 2)), W((3, 3), (2, 2))),
+    Maximum("wide_and_low", (1, 5, 6, 300), 40, W((3, 3), (1, 1), (1, 1)), W((2, 2), (2, 2))),
+    Maximum("of_pixels", (2, 20, 9, 11), 18, W(), THREE, 7),
+    Maximum("axes_of_their_own", (1, 4, 19, 14), 33, W((2, 5), (3, 1), (0, 4)), W((1, 2), (2, 3))),
+    Maximum(
+        "overlapping", (2, 8, 12, 13), 16, W((5, 5), (1, 1), (2, 2)), W((5, 5), (1, 1), (2, 2))
+    ),
+    Maximum("one_pixel", (1, 3, 1, 1), 16, W((3, 3), (1, 1), (1, 1)), W((3, 3), (1, 1), (1, 1)), 5),
+    Maximum("steps_beyond_the_windows", (1, 3, 23, 20), 8, W((2, 2), (3, 3)), W((2, 2), (4, 3))),
+]
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@pytest.mark.parametrize("case", MAXIMA, ids=str)
+def test_a_maximum_is_that_of_the_convolution(case, cut, isa):
+    x, weights = case.tensors()
+    right, size = case.exact(x, weights, cut)
+    wide = torch.full((x.shape[0], x.shape[1] + 5, *x.shape[2:]), math.nan)
+    wide = wide.contiguous(memory_format=torch.channels_last)
+    wide[:, 2:-3] = x
+    elements = case.x[1] * math.prod(case.conv.kernel)
+    bound = (4 + math.sqrt(elements) + math.sqrt(case.middle)) * UNIT * size
+    for given in (x, wide[:, 2:-3]):
+        y = case.run(given, weights, cut)
+        assert y.shape == right.shape
+        assert ((y.double() - right).abs() <= bound).all()
+
+
+def test_a_nan_is_the_maximum_of_its_windows(isa):
+    case = Maximum("nan", (1, 3, 21, 21), 16, W((3, 3), (1, 1), (1, 1)), THREE)
+    x, weights = case.tensors()
+    x[0, 1, 9, 9] = math.nan
+    right, _ = case.exact(x, weights, CUTS["none"])
+    assert right.isnan().any()
+    assert torch.equal(case.run(x, weights, CUTS["none"]).isnan(), right.isnan())
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+@pytest.mark.parametrize("case", MAXIMA, ids=str)
+def test_threads_change_no_maximum(case, threads):
+    x, weights = case.tensors()
+    with cenote.options(threads=1):
+        alone = case.run(x, weights, CUTS["relu"])
+    with cenote.options(threads=threads):
+        assert torch.equal(case.run(x, weights, CUTS["relu"]), alone)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
@@ -133,9 +235,9 @@ def test_a_chain_is_the_layers_one_by_one(case, cut, isa):
 def test_threads_change_nothing(case, threads):
     x, weights = case.tensors()
     with cenote.options(threads=1):
-        alone = _separable.separable(x, *packed(weights, CUTS["relu"]), *case.moves())
+        alone = _separable.separable(x, *packed(weights, CUTS["relu"]), case.slides())
     with cenote.options(threads=threads):
-        together = _separable.separable(x, *packed(weights, CUTS["relu"]), *case.moves())
+        together = _separable.separable(x, *packed(weights, CUTS["relu"]), case.slides())
     assert torch.equal(alone, together)
 
 
@@ -162,7 +264,7 @@ def test_channels_of_a_wider_tensor_are_read_and_written_where_they_are(isa):
     wide[:, 11:31] = x
     room = torch.full((2, 40, 9, 7), 7.0).contiguous(memory_format=torch.channels_last)
     y = _separable.separable(
-        wide[:, 11:31], *packed(weights, CUTS["relu6"]), *case.moves(), to=room[:, 3:21]
+        wide[:, 11:31], *packed(weights, CUTS["relu6"]), case.slides(), to=room[:, 3:21]
     )
     right, size = exact(case, x, weights, CUTS["relu6"])
     assert y.data_ptr() == room[:, 3:21].data_ptr()
@@ -182,7 +284,7 @@ def test_a_nan_goes_where_the_layers_take_it(isa):
     case = Case("nan", 1, 8, 20, 12, (9, 9))
     x, weights = case.tensors()
     x[0, 3, 4, 4] = math.nan
-    y = _separable.separable(x, *packed(weights, CUTS["relu6"]), *case.moves())
+    y = _separable.separable(x, *packed(weights, CUTS["relu6"]), case.slides())
     right, _ = exact(case, x, weights, CUTS["relu6"])
     assert right.isnan().any()
     assert torch.equal(y.isnan(), right.isnan())

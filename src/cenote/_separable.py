@@ -1,14 +1,17 @@
 """Convolutions of one element and of single channels, on channels last in float32, forward alone.
 
 A separable convolution, a 1x1 one, one of single channels and a second 1x1 one, is computed a few
-rows at a time: what lies between the three, most of what they read and write, stays in a cache.
-All of them end in ``cut``: nothing in a result is below or above a bound.
+rows at a time: what lies between the three, most of what they read and write, stays in a cache. So
+is a convolution with the maximum over windows behind it. All convolutions end in ``cut``: nothing
+in a result is below or above a bound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +24,7 @@ from cenote.options import current
 
 __all__ = [
     "Packed",
+    "Windows",
     "interleave",
     "pack_channels",
     "pack_pointwise",
@@ -51,12 +55,11 @@ _NONE = (0, 0, 0, 0, NO_CUT)
 
 
 def pack_pointwise(weight: Tensor, bias: Tensor | None, cut: Cut = NO_CUT) -> Packed:
-    """``(O, C, 1, 1) -> (panels of O, C, 16)``."""
-    out, channels = weight.shape[:2]
-    more = -out % _PANEL
-    rows = F.pad(weight.detach().reshape(out, channels), (0, 0, 0, more))
-    panels = rows.reshape(-1, _PANEL, channels).transpose(1, 2).contiguous()
-    return Packed(channels, out, panels, _padded(bias, weight), cut)
+    """``(O, C, kh, kw) -> (panels of O, kh * kw * C, 16)``."""
+    rows = weight.detach().permute(0, 2, 3, 1).flatten(1)
+    out, elements = rows.shape
+    panels = F.pad(rows, (0, 0, 0, -out % _PANEL)).reshape(-1, _PANEL, elements)
+    return Packed(elements, out, panels.transpose(1, 2).contiguous(), _padded(bias, weight), cut)
 
 
 def pack_channels(weight: Tensor, bias: Tensor | None, cut: Cut = NO_CUT) -> Packed:
@@ -114,35 +117,55 @@ def pointwise(
     return to
 
 
+class Windows(NamedTuple):
+    """Where windows lie: kernel, stride, and padding on both sides."""
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+
+    def outs(self, n: Sequence[int]) -> tuple[int, ...]:
+        """How many there are along each axis."""
+        return tuple(
+            (size + 2 * pad - kernel) // stride + 1
+            for size, kernel, stride, pad in zip(n, *self, strict=True)
+        )
+
+
+_PIXELS = Windows()
+
+
 def separable(
     x: Tensor,
     first: Packed | None,
-    between: Packed,
+    between: Packed | None,
     last: Packed | None,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
+    slides: Windows,
     other: Tensor | None = None,
+    *,
+    windows: Windows = _PIXELS,
+    outs: Sequence[int] | None = None,
     to: Tensor | None = None,
 ) -> Tensor:
     """``(N, C, h, w) -> (N, O, h', w')``: all that is given, one behind the other.
 
-    ``other`` is added before the last one's ``cut``; only with a last one.
+    ``between`` is of single channels, or None for the maximum over windows; ``slides`` are its
+    windows, ``windows`` those of the first, ``outs`` how many slides there are, if their number was
+    rounded up. ``other`` is added before the last one's ``cut``; only with a last one.
     """
     x = _laid_out(x)
     other = None if other is None else _laid_out(other)
-    sizes = [
-        (n + 2 * pad - k) // step + 1
-        for n, k, step, pad in zip(x.shape[2:], kernel, stride, padding, strict=True)
-    ]
+    n = x.shape[2:] if first is None else windows.outs(x.shape[2:])
+    outs = slides.outs(n) if outs is None else outs
+    middle = between or first
+    assert middle is not None
     if to is None:
-        to = _empty(len(x), between.out if last is None else last.out, sizes)
+        to = _empty(len(x), middle.out if last is None else last.out, outs)
+    packed = [_NONE if p is None else p.args() for p in (first, between, last)]
     _native.separable(
         call_with(current()),
-        [len(x), between.channels, *x.shape[2:], *kernel, *stride, *padding, *sizes],
-        _NONE if first is None else first.args(), between.args(),
-        _NONE if last is None else last.args(),
-        _pixels(x), _pixels(other), _pixels(to),
+        [*x.shape[:2], middle.out, *x.shape[2:], *chain(*windows), *n, *chain(*slides), *outs],
+        packed[0], packed[1], packed[2], _pixels(x), _pixels(other), _pixels(to),
     )  # fmt: skip
     return to
 

@@ -241,6 +241,19 @@ def applies():
                           lambda b=between: [conv(8, 6), *(a() for a in b), nn.MaxPool2d(3, 2, 1)],
                           mode=mode)
 
+    pool = {"kernel_size": 3, "stride": 2, "padding": 1}
+    for name, layers in {
+        "stem": lambda: [conv(8, 20, 7, stride=2), norm(20), nn.ReLU(), nn.MaxPool2d(**pool)],
+        "and_pixels": lambda: [conv(8, 20, 5), nn.ReLU6(), nn.MaxPool2d(**pool), conv(20, 6, 1),
+                               nn.ReLU()],
+        "rounded_up": lambda: [conv(8, 6, stride=2), nn.MaxPool2d(3, 2, ceil_mode=True)],
+        "of_pixels": lambda: [conv(8, 6, 1), nn.Hardtanh(-0.5, 0.7), nn.MaxPool2d((1, 4))],
+        "pixels_that_something_is_added_to": lambda: [
+            conv(8, 8, 5), nn.MaxPool2d(3, 1, 1),
+            Net(lambda m, x: F.relu(m.conv(x) + x), conv=conv(8, 8, 1))],
+    }.items():
+        yield Example(rule, f"in_strips_{name}", layers, layout=LAST)
+
     rule = "late-activation"
     for mode in MODES:
         for activation in (nn.ReLU, nn.ReLU6, lambda: nn.Hardtanh(-0.5, 0.7)):
@@ -459,12 +472,27 @@ def misses():
     yield miss(rule, "not_monotone", lambda: [conv(8, 6), nn.SiLU(), nn.MaxPool2d(2)])
     yield miss(rule, "leaky", lambda: [conv(8, 6), nn.LeakyReLU(-0.5), nn.MaxPool2d(2)])
     yield miss(rule, "indices", lambda: [conv(8, 6), nn.MaxPool2d(2, return_indices=True)])
-    yield miss(rule, "channels_last", lambda: [conv(8, 6), nn.MaxPool2d(2)], layout=LAST)
     yield miss(rule, "norm_in_training",
                lambda: [conv(8, 6), norm(6), nn.MaxPool2d(2)], mode="training")
     yield miss(rule, "a_second_user", twice(lambda: conv(8, 6), lambda y: F.max_pool2d(y, 2)))
     yield miss(rule, "written_meanwhile",
                written_meanwhile(lambda: conv(8, 6), lambda: nn.MaxPool2d(2)))
+
+    for name, layers in {
+        "indices": lambda: [conv(8, 6), nn.ReLU(), nn.MaxPool2d(2, return_indices=True)],
+        "average": lambda: [conv(8, 6), nn.ReLU(), nn.AvgPool2d(2)],
+        "taps_apart": lambda: [conv(8, 6), nn.MaxPool2d(2, dilation=2)],
+        "groups": lambda: [conv(8, 6, groups=2), nn.MaxPool2d(2)],
+        "gelu_between": lambda: [conv(8, 6), nn.GELU(), nn.MaxPool2d(2)],
+        "by_tiles": lambda: [conv(8, 32, 1), conv(32, 32), nn.MaxPool2d(2)],
+        "many_weights": lambda: [conv(8, 192, 7), nn.MaxPool2d(2)],
+        "two_users": lambda: Net(
+            lambda m, x: (lambda y: F.max_pool2d(y, 2).sum() + y.sum())(m.conv(x)),
+            conv=conv(8, 6)),
+    }.items():
+        yield miss(rule, f"in_strips_{name}", layers, layout=LAST)
+    yield miss(rule, "in_strips_with_gradients", lambda: [conv(8, 6), nn.MaxPool2d(2)],
+               mode="evaluation", layout=LAST)
 
     rule = "late-activation"
     for activation in (nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid, lambda: nn.LeakyReLU(-0.5)):

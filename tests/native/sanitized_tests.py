@@ -135,9 +135,9 @@ def test_every_separable_convolution_stays_inside_its_memory(case, isa):
     x, weights = case.tensors()
     packed = test_separable.packed(weights, (0.0, 6.0))
     with cenote.options(isa=isa):
-        y = _separable.separable(x, *packed, *case.moves())
+        y = _separable.separable(x, *packed, case.slides())
         if case.out:
-            again = _separable.separable(x, *packed, *case.moves(), torch.ones_like(y))
+            again = _separable.separable(x, *packed, case.slides(), torch.ones_like(y))
             assert again.shape == y.shape
         if case.channels:
             other = torch.ones(case.images, case.middle, *case.n)
@@ -145,3 +145,11 @@ def test_every_separable_convolution_stays_inside_its_memory(case, isa):
             assert _separable.pointwise(x, packed[0], other).shape == other.shape
         both = _separable.interleave(x, x.flip(0))
         assert both.shape[1] == 2 * x.shape[1]
+
+
+@pytest.mark.parametrize("isa", _native.targets())
+@pytest.mark.parametrize("case", test_separable.MAXIMA, ids=str)
+def test_every_maximum_behind_a_convolution_stays_inside_its_memory(case, isa):
+    x, weights = case.tensors()
+    with cenote.options(isa=isa):
+        assert case.run(x, weights, (0.0, 6.0)).shape[0] == x.shape[0]

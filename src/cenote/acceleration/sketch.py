@@ -79,8 +79,9 @@ class Sketch:
         users = list(node.users)
         if len(users) != 1 or users[0].op == "output":
             return None
-        uses = sum(arg is node for arg in users[0].all_input_nodes)
-        return users[0] if uses == 1 else None
+        used: list[fx.Node] = []
+        fx.map_arg((users[0].args, users[0].kwargs), used.append)
+        return users[0] if used.count(node) == 1 else None
 
     def before(self, first: fx.Node, second: fx.Node) -> bool:
         """Whether a node comes before another."""

@@ -12,6 +12,7 @@ from cenote.acceleration.sketch import Sketch
 from cenote.acceleration.steps.convolutions import Convolution
 from cenote.acceleration.steps.joined import Filled, Room
 from cenote.acceleration.steps.pools import Pool
+from cenote.acceleration.steps.separable import InStrips
 
 __all__ = ["apply"]
 
@@ -55,6 +56,8 @@ def _channels(part: fx.Node) -> int | None:
         return int(part.target.layer.out_channels)
     if isinstance(part.target, Pool) and isinstance(part.args[0], fx.Node):
         return _channels(part.args[0])
+    if isinstance(part.target, InStrips):
+        return int(part.target.convolutions[-1].layer.out_channels)
     if isinstance(part.target, Filled):
         room = part.args[0]
         assert isinstance(room, fx.Node)

@@ -13,7 +13,7 @@ from torch import fx
 
 from cenote.acceleration.sketch import Sketch
 from cenote.acceleration.steps.convolutions import Convolution
-from cenote.acceleration.steps.separable import Separable
+from cenote.acceleration.steps.separable import InStrips
 
 __all__ = ["apply"]
 
@@ -28,7 +28,7 @@ def apply(sketch: Sketch) -> None:
             continue
         before, behind = node.args[0], sketch.only_user(node)
         assert isinstance(before, fx.Node)
-        first, last = _pointwise(before), _pointwise(behind)
+        first, last = _small(before), _pointwise(behind)
         if len(before.args) > 1 or sketch.only_user(before) is not node:
             first = None  # something is added to it, or it is read elsewhere
         if behind is not None and behind.args[0] is not node:
@@ -38,13 +38,18 @@ def apply(sketch: Sketch) -> None:
             chain.append(behind)
         if len(chain) > 1 and sketch.still(chain[0], chain[-1]):
             args: Any = (chain[0].args[0], *chain[-1].args[1:])
-            step, what = Separable(first, between, last), _said(between, first, last)
+            step, what = InStrips(first, between, last), _said(between, first, last)
             sketch.replace(chain, step, args, "separable", what)
 
 
 def _between(node: fx.Node) -> Convolution | None:
     step = _step(node)
     return step if step and step.of_channels() and len(node.args) == 1 else None
+
+
+def _small(node: object) -> Convolution | None:
+    step = _step(node)
+    return step if step and step.in_strips() else None
 
 
 def _pointwise(node: object) -> Convolution | None:
@@ -59,5 +64,7 @@ def _step(node: object) -> Convolution | None:
 
 def _said(between: Convolution, first: Convolution | None, last: Convolution | None) -> str:
     height, width = between.layer.weight.shape[2:]
-    around = "1x1 around it" if first and last else "1x1 before it" if first else "1x1 behind it"
-    return f"{height}x{width} of single channels and {around}, row by row"
+    said = f"{height}x{width} of single channels"
+    if first is not None:
+        said = "{}x{} and ".format(*first.layer.weight.shape[2:]) + said
+    return f"{said}{' and 1x1' if last else ''}, row by row"

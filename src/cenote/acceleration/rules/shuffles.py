@@ -15,7 +15,7 @@ from torch import fx
 from cenote.acceleration import kinds
 from cenote.acceleration.sketch import Sketch
 from cenote.acceleration.steps.convolutions import Convolution
-from cenote.acceleration.steps.separable import Half, Interleaved, Separable
+from cenote.acceleration.steps.separable import Half, InStrips, Interleaved
 
 __all__ = ["apply"]
 
@@ -147,6 +147,4 @@ def _reads(half: fx.Node) -> bool:
     """Whether a half is read by steps that take it as it lies, and by nothing else."""
     if half.target is not operator.getitem or half.args[1] not in (0, 1):
         return False
-    return all(
-        isinstance(user.target, (Convolution, Interleaved, Separable)) for user in half.users
-    )
+    return all(isinstance(user.target, (Convolution, InStrips, Interleaved)) for user in half.users)

@@ -1,6 +1,7 @@
 """Convolution, activation and pooling become one stage: what lies between stays in a cache.
 
-See :func:`cenote.stage`. Where maps are kept in rows, and for maxima that an activation may follow.
+Where maps are kept in rows, see :func:`cenote.stage`; for maxima that an activation may follow.
+With channels last, without gradients, a few rows go through all, and a 1x1 convolution behind.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from cenote.acceleration.kinds import Activation
 from cenote.acceleration.sketch import Sketch, Step
 from cenote.acceleration.steps.convolutions import Convolution, convolution_of
 from cenote.acceleration.steps.pools import Pool, input_of, pool_of
+from cenote.acceleration.steps.separable import InStrips
 
 __all__ = ["apply"]
 
@@ -49,6 +51,8 @@ class Stage(Step):
 def apply(sketch: Sketch) -> None:
     """Join every convolution, activation and maximum that are each other's only users."""
     if sketch.last:
+        if not sketch.asked:
+            _in_strips(sketch)
         return
     for node in sketch.nodes():
         step = convolution_of(sketch, node)
@@ -71,3 +75,30 @@ def apply(sketch: Sketch) -> None:
         if sketch.still(node, user):
             sketch.replace([*chain, user], Stage(step, activation, pool), (node.args[0],),
                            "stages", "one operation")  # fmt: skip
+
+
+def _in_strips(sketch: Sketch) -> None:
+    """With channels last, what is behind a convolution is joined to it already."""
+    for node in sketch.nodes():
+        step, user = node.target, sketch.only_user(node)
+        if not isinstance(step, Convolution) or step.rank != 2 or user is None:
+            continue
+        pool = pool_of(sketch, user)
+        if pool is None or not step.in_strips() or len(node.args) != 1 or node.kwargs:
+            continue
+        if not _plain_maximum(pool) or input_of(user) is not node:
+            continue
+        chain, behind = [node, user], sketch.only_user(user)
+        last = behind.target if behind is not None and behind.args[0] is user else None
+        pointwise = isinstance(last, Convolution) and last.rank == 2 and last.of_pixels()
+        if behind is not None and pointwise:
+            chain.append(behind)
+        if sketch.still(node, chain[-1]):
+            args: Any = (*node.args, *chain[-1].args[1:]) if pointwise else node.args
+            strips = InStrips(step, pool, last if pointwise else None)  # type: ignore[arg-type]
+            sketch.replace(chain, strips, args, "stages", "one operation, row by row")
+
+
+def _plain_maximum(pool: Pool) -> bool:
+    plain = pool.reduce == "max" and pool.rank == 2 and not pool.get("return_indices")
+    return plain and all(n == 1 for n in pool.every("dilation"))

@@ -22,6 +22,9 @@ _CALLS: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _OURS: dict[int, Any] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 
 
+_FEW = 256 << 10  # bytes of weights that are read again for every row of a map
+
+
 def packs() -> bool:
     """Whether torch has oneDNN's convolutions with something behind them."""
     return torch.backends.mkldnn.is_available() and hasattr(
@@ -186,6 +189,19 @@ class Convolution(Step):
         stride, padding, _, groups = self.numbers()
         alone = self.layer.weight.shape[2:] == (1, 1) and groups == 1
         return alone and all(n == 1 for n in stride) and not any(padding) and cuts(self.activation)
+
+    def in_strips(self) -> bool:
+        """Whether it may go row by row with others: its weights stay in a cache beside the rows."""
+        weight, (_, padding, dilation, groups) = self.layer.weight, self.numbers()
+        inside = all(p < k for p, k in zip(padding, weight.shape[2:], strict=True))
+        small = self.of_pixels() or (weight.nbytes <= _FEW and not self.tiles)
+        return (
+            small
+            and groups == 1
+            and inside
+            and all(n == 1 for n in dilation)
+            and cuts(self.activation)
+        )
 
     def of_channels(self) -> bool:
         """Whether it is one of single channels, with nothing behind it but what cuts off."""

@@ -1,73 +1,112 @@
-"""A separable convolution row by row, and a channel shuffle of two halves in one pass."""
+"""Layers that go row by row, and a channel shuffle of two halves in one pass."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from cenote import _separable
+from cenote import _args, _separable
 from cenote.acceleration.sketch import Step
 from cenote.acceleration.steps.convolutions import Convolution
 from cenote.acceleration.steps.held import usable
+from cenote.acceleration.steps.pools import Pool
 
-__all__ = ["Half", "Interleaved", "Separable"]
+__all__ = ["Half", "InStrips", "Interleaved"]
 
 
-class Separable(Step):
-    """A convolution of single channels with the 1x1 ones before and behind it, or one of them.
+class InStrips(Step):
+    """A convolution, one of single channels or a maximum, and a 1x1 convolution, or two of them.
 
-    What is added to the last one's result is the second argument.
+    A few rows at a time go through all. What is added to the result of the last one, where it is a
+    convolution, is the second argument.
     """
 
     fresh = True
 
     def __init__(
-        self, first: Convolution | None, between: Convolution, last: Convolution | None
+        self, first: Convolution | None, middle: Convolution | Pool, last: Convolution | None
     ) -> None:
         super().__init__()
-        self.first, self.between, self.last = first, between, last
-        self.steps = [step for step in (first, between, last) if step is not None]
+        self.first, self.middle, self.last = first, middle, last
+        self.steps = [step for step in (first, middle, last) if step is not None]
+        self.convolutions = [step for step in self.steps if isinstance(step, Convolution)]
 
     @property
     def finite(self) -> bool:
         """Whether NaN may get lost where the layers go one by one."""
-        return any(step.finite for step in self.steps)
+        return any(step.finite for step in self.convolutions)
 
     def forget(self) -> None:
         """Drop what was computed from parameters."""
-        for step in self.steps:
+        for step in self.convolutions:
             step.forget()
 
     def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """What the layers make of ``x``, and of ``other`` added to it."""
-        if not self._serves(x, other):
+        outs = self._outs(x)
+        if not outs or not self._adds(x, other, outs):
             return self._one_by_one(x, other)
-        held = [step.held() for step in self.steps]
-        if any(h is None for h in held):
+        found = {step: step.held() for step in self.convolutions}
+        if None in found.values():
             return self._one_by_one(x, other)
-        packed = [s.panels(h) for s, h in zip(self.steps, held, strict=True) if h is not None]
-        first = packed.pop(0) if self.first else None
-        last = packed.pop() if self.last else None
-        (between,) = packed
-        stride, padding, _, _ = self.between.numbers()
-        kernel = self.between.layer.weight.shape[2:]
-        return _separable.separable(x, first, between, last, kernel, stride, padding, other)
+        first, middle, last = (
+            step.panels(held) if isinstance(step, Convolution) and (held := found[step]) else None
+            for step in (self.first, self.middle, self.last)
+        )
+        return _separable.separable(
+            x, first, middle, last, self._slides(), other, windows=_windows(self.first), outs=outs
+        )
 
     def _one_by_one(self, x: Tensor, other: Tensor | None) -> Tensor:
         for step in self.steps[:-1]:
             x = step(x)
-        return self.steps[-1](x, other)
+        last: Any = self.steps[-1]
+        made: Tensor = last(x) if other is None else last(x, other)
+        return made
 
-    def _serves(self, x: Tensor, other: Tensor | None) -> bool:
-        begin = self.steps[0].layer
-        if not usable(x) or x.shape[1] != begin.in_channels:
-            return False
-        if not (self.between.converts or _separable.pitch(x)):
-            return False
-        made = (*x.shape[:1], self.steps[-1].layer.out_channels, *self.between.out_shape(x)[2:])
-        if min(made) < 1:
-            return False
-        return other is None or (usable(other) and tuple(other.shape) == made)
+    def _slides(self) -> _separable.Windows:
+        middle = self.middle
+        if isinstance(middle, Convolution):
+            return _windows(middle)
+        every: Any = map(middle.every, ("kernel_size", "stride", "padding"))
+        return _separable.Windows(*every)
+
+    def _outs(self, x: Tensor) -> tuple[int, ...]:
+        """The lengths of the result; nothing where ``x`` is not computed so."""
+        begin = self.convolutions[0]
+        if not usable(x) or x.shape[1] != begin.layer.in_channels:
+            return ()
+        if not (begin.converts or _separable.pitch(x)):
+            return ()
+        n: tuple[int, ...] = tuple(x.shape[2:])
+        if self.first is not None:
+            n = _windows(self.first).outs(n)
+        if min(n) < 1:
+            return ()
+        middle = self.middle
+        if isinstance(middle, Convolution):
+            outs = _windows(middle).outs(n)
+        else:
+            given = (middle.get(name) for name in middle.names[:5])
+            outs = _args.pool_window("max_pool2d", 2, *given).out(n)
+        return outs if min(outs) > 0 else ()
+
+    def _adds(self, x: Tensor, other: Tensor | None, outs: tuple[int, ...]) -> bool:
+        """Whether ``other`` is added element by element, if at all."""
+        if other is None:
+            return True
+        channels = self.convolutions[-1].layer.out_channels
+        return usable(other) and tuple(other.shape) == (len(x), channels, *outs)
+
+
+def _windows(step: Convolution | None) -> _separable.Windows:
+    if step is None:
+        return _separable.Windows()
+    (down, across), (above, left), _, _ = step.numbers()
+    height, width = step.layer.weight.shape[2:]
+    return _separable.Windows((height, width), (down, across), (above, left))
 
 
 class Half(Step):
