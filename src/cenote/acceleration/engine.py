@@ -195,7 +195,11 @@ class Engine:
                 good.append(plan)
             if given:
                 break
-        return good[contest.winner(args)] if good else None
+        if not good:
+            return None
+        found = good[contest.winner(args)]
+        found.forget()  # it was computed for other shapes, of a few images
+        return found
 
     def layouts(
         self, graph: fx.Graph, asked: bool, given: bool, notes: list[tuple[str, str]]

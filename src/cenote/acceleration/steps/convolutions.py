@@ -22,6 +22,7 @@ _CALLS: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _OURS: dict[int, Any] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 
 
+_SHAPES = 4  # of inputs for which a weight is kept in oneDNN's order
 _FEW = 256 << 10  # bytes of weights that are read again for every row of a map
 
 
@@ -36,16 +37,16 @@ def packs() -> bool:
 class Held:
     """Parameters as they are used, and of which state of the layers' they were made.
 
-    ``packed`` in oneDNN's own order, ``tiles`` transformed for tiles of an edge, ``panels`` for
-    this package's kernels; each when it is first needed. Not ``finite``: none of them is used, for
-    a NaN would be lost or spread.
+    ``packed`` in oneDNN's order for a shape of input, ``tiles`` transformed for tiles of an edge,
+    ``panels`` for this package's kernels; each when it is first needed. Not ``finite``: none of
+    them is used, for a NaN would be lost or spread.
     """
 
     state: tuple[Any, ...]
     weight: Tensor
     bias: Tensor | None
     finite: bool
-    packed: Tensor | None = None
+    packed: dict[torch.Size, Tensor] = field(default_factory=dict)
     tiles: dict[int, Tensor] = field(default_factory=dict)
     panels: _separable.Packed | None = None
 
@@ -262,16 +263,19 @@ class Convolution(Step):
 
     def _packed(self, x: Tensor, other: Tensor | None, held: Held) -> Tensor:
         stride, padding, dilation, groups = self.numbers()
-        if held.packed is None:
-            held.packed = torch.ops.mkldnn._reorder_convolution_weight(
+        packed = held.packed.get(x.shape)
+        if packed is None and len(held.packed) < _SHAPES:
+            packed = held.packed[x.shape] = torch.ops.mkldnn._reorder_convolution_weight(
                 held.weight, padding, stride, dilation, groups, list(x.shape)
             )
+        if packed is None:  # the order for another shape serves as well, if not as fast
+            packed = next(iter(held.packed.values()))
         name: str = "none"
         numbers: tuple[float, ...] = ()
         way: str | None = None
         if self.activation is not None and self.activation.fused is not None:
             name, numbers, way = self.activation.fused
-        common = (held.packed, held.bias, padding, stride, dilation, groups)
+        common = (packed, held.bias, padding, stride, dilation, groups)
         made: Tensor
         if other is None:
             call = torch.ops.mkldnn._convolution_pointwise
