@@ -9,9 +9,6 @@
 namespace cenote {
 namespace {
 
-// A thread has to do so much for its start to be worth it: some ten microseconds.
-constexpr Index kMacsPerThread = 500'000;
-
 Index macs(const Convolution& c) {
   return c.batch * c.down.out * c.across.out / (c.down.spread * c.across.spread) * c.weights();
 }
@@ -35,7 +32,7 @@ void check(const Convolution& c) {
 template <class Task>
 void run(Index (*compute)(const Task&, Index begin, Index end, char* scratch), const Task& task,
          Index units, int threads) {
-  const Index wanted = std::min<Index>(threads, macs(task.what) / kMacsPerThread + 1);
+  const Index wanted = threads_for_macs(macs(task.what), threads);
   share(units, wanted, compute(task, 0, 0, nullptr),
         [&](Index begin, Index end, char* scratch) { compute(task, begin, end, scratch); });
 }

@@ -11,8 +11,6 @@
 namespace cenote {
 namespace {
 
-// A thread has to move so much for its start to be worth it.
-constexpr Index kBytesPerThread = 128 << 10;
 constexpr std::uintptr_t kLine = 64;  // bytes
 
 template <class N>
@@ -21,7 +19,7 @@ Index bytes_of(const N& n) {
 }
 template <class N>
 Index threads_for(const N& n, const How& how) {
-  return std::min<Index>({Index(how.threads), bytes_of(n) / kBytesPerThread + 1, n.rows});
+  return std::min(threads_for_bytes(bytes_of(n), how.threads), n.rows);
 }
 
 template <class N>

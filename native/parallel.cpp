@@ -18,8 +18,9 @@
 namespace cenote {
 namespace {
 
-// A thread has to move this much for its start to be worth it; a guess, not tuned yet.
-constexpr Index kBytesPerThread = 128 * 1024;
+// A thread has to do or move this much for its start to be worth it: some ten microseconds; bytes
+// are a guess, not tuned yet.
+constexpr Index kMacsPerThread = 500'000, kBytesPerThread = 128 << 10;
 constexpr std::align_val_t kAlignment{64};
 
 struct Free {
@@ -106,6 +107,14 @@ void share_out(Work work, const void* context, Index units, Index threads, Index
   work(context, 0, units, memory);
 }
 
+Index threads_for_macs(Index macs, int most) {
+  return std::min<Index>(most, macs / kMacsPerThread + 1);
+}
+
+Index threads_for_bytes(Index bytes, int most) {
+  return std::min<Index>(most, bytes / kBytesPerThread + 1);
+}
+
 void run(Kernel kernel, const Task& task, Index units, Index bytes, int threads) {
   if (units == 0) return;
   struct Both {
@@ -116,8 +125,7 @@ void run(Kernel kernel, const Task& task, Index units, Index bytes, int threads)
     const Both& b = *static_cast<const Both*>(context);
     b.kernel(b.task, begin, end, scratch);
   };
-  share_out(work, &both, units, std::min<Index>(threads, bytes / kBytesPerThread + 1),
-            scratch_bytes(kernel, task));
+  share_out(work, &both, units, threads_for_bytes(bytes, threads), scratch_bytes(kernel, task));
 }
 
 void roof(const Kernels& kernels, const char* in, Index in_bytes, char* out, Index out_bytes,

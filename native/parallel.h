@@ -13,6 +13,10 @@ int default_threads();
 // written.
 void run(Kernel kernel, const Task& task, Index units, Index bytes, int threads);
 
+// How many threads are worth it for so many products of two numbers, or bytes to move.
+Index threads_for_macs(Index macs, int most);
+Index threads_for_bytes(Index bytes, int most);
+
 // Calls work(context, begin, end, scratch) for [0, units), split over so many threads; each has
 // `scratch` bytes of its own.
 using Work = void (*)(const void* context, Index begin, Index end, char* scratch);

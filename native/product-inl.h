@@ -1,8 +1,8 @@
 // Products of small matrices, as many sums at once as there are registers to hold them.
 #pragma once
 
+#include "panels.h"
 #include "vec.h"
-#include "winograd.h"
 
 namespace cenote::CENOTE_TARGET {
 
@@ -26,6 +26,26 @@ struct Right {
   Index panel, pitch;  // from a panel to the next, and from a row to the next
 };
 
+// sum[r] += left(r, k) * row k of the right one, for all of `depth`.
+template <int rows, int vectors, class Element>
+CENOTE_INLINE void add_products(Vec<float> (&sum)[rows][vectors], Right right, Index depth,
+                                Element left) {
+  constexpr int L = kLanes<float>;
+  using V = Vec<float>;
+  for (Index k = 0; k < depth; ++k) {
+    V by[vectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v)
+      by[v] = load<V>(right.at + k * right.pitch + v * L / kPanel * right.panel + v * L % kPanel);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+      const V all = broadcast<V>(left(r, k));
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) sum[r][v] += all * by[v];
+    }
+  }
+}
+
 template <int rows, int panels, bool turned>
 void multiply(Left left, Right right, Index depth, float* to, Index pitch, bool add) {
   constexpr int L = kLanes<float>, vectors = panels * int(kPanel) / L;
@@ -35,19 +55,9 @@ void multiply(Left left, Right right, Index depth, float* to, Index pitch, bool 
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) sum[r][v] = add ? load<V>(to + r * pitch + v * L) : V{};
-  for (Index k = 0; k < depth; ++k) {
-    V by[vectors];
-#pragma GCC unroll 16
-    for (int v = 0; v < vectors; ++v)
-      by[v] = load<V>(right.at + k * right.pitch + v * L / kPanel * right.panel + v * L % kPanel);
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) {
-      const float* one = turned ? left.at + k * left.pitch + r : left.at + r * left.pitch + k;
-      const V all = broadcast<V>(*one);
-#pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) sum[r][v] += all * by[v];
-    }
-  }
+  add_products(sum, right, depth, [&](int r, Index k) {
+    return turned ? left.at[k * left.pitch + r] : left.at[r * left.pitch + k];
+  });
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 16

@@ -16,11 +16,11 @@ struct Source {
   Index segments, jump;  // from a segment to the next
 };
 
-// What becomes of sums of products: the first of them belongs to output channel `channel`.
+// What becomes of sums of products.
 struct Finish {
   const float* bias;
   Pixels other, to;
-  Index channels;  // that are written, from there on
+  Index channels;  // that are written, up to the last
   F low, high;
 };
 
@@ -33,18 +33,7 @@ void multiply_and_finish(Source left, Right right, Index depth, const Finish& f)
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) sum[r][v] = load<F>(f.bias + v * L);
   for (Index segment = 0; segment < left.segments; ++segment) {
-    for (Index k = 0; k < depth; ++k) {
-      F by[vectors];
-#pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v)
-        by[v] = load<F>(right.at + k * right.pitch + v * L / kPanel * right.panel + v * L % kPanel);
-#pragma GCC unroll 16
-      for (int r = 0; r < rows; ++r) {
-        const F all = broadcast<F>(left.at[r * left.pitch + k]);
-#pragma GCC unroll 16
-        for (int v = 0; v < vectors; ++v) sum[r][v] += all * by[v];
-      }
-    }
+    add_products(sum, right, depth, [&](int r, Index k) { return left.at[r * left.pitch + k]; });
     left.at += left.jump, right.at += depth * right.pitch;
   }
   const auto finish = [&](int r, int v, auto lanes) {
@@ -76,7 +65,7 @@ MultiplyAndFinish multiply_and_finish_of(Index many, Sequence<rows...>) {
 inline void multiply_pixels(const Pointwise& p, Source x, Index pixels, Pixels other, Pixels to,
                             Index channels) {
   using Rows = typename Counted<kRowsOfProduct>::type;
-  const Index panels = (p.out + kPanel - 1) / kPanel;
+  const Index panels = panels_of(p.out);
   const Index parts = (pixels + kRowsOfProduct - 1) / kRowsOfProduct;  // of nearly equal size
   for (Index panel = 0; panel < panels; panel += kPanelsOfProduct) {
     const Right columns = {p.weight + panel * p.in * kPanel, p.in * kPanel, kPanel};
@@ -108,8 +97,6 @@ inline void pointwise_units(const PointwiseTask& t, Index begin, Index end) {
                     moved(t.y, first), t.what.out);
   }
 }
-
-inline Index padded(Index channels) { return (channels + kPanel - 1) / kPanel * kPanel; }
 
 // The rows that a window lies on, from the first to the last that there is, and their pixels.
 struct WindowRows {

@@ -4,23 +4,15 @@
 #include <stdexcept>
 
 #include "parallel.h"
-#include "winograd.h"
 
 namespace cenote {
 namespace {
-
-// A thread has to do so much for its start to be worth it: some ten microseconds.
-constexpr Index kMacsPerThread = 500'000;
 
 // What a thread has in work besides weights: half of a second cache.
 constexpr Index kInWork = 512 << 10;                       // bytes
 constexpr Index kLeastPixels = 24, kMostPixels = 24 * 16;  // of a block
 
-Index up_to(Index n, Index step) { return (n + step - 1) / step * step; }
 Index parts_of(Index n, Index part) { return (n + part - 1) / part; }
-Index threads_for(Index macs, int threads) {
-  return std::min<Index>(threads, macs / kMacsPerThread + 1);
-}
 
 void check(const Pointwise& p, Index in, Index out) {
   if (p.weight && (p.in != in || p.out != out))
@@ -29,7 +21,7 @@ void check(const Pointwise& p, Index in, Index out) {
 
 // Rows of y whose inputs, and what becomes of them, are in work at once.
 Index rows_at_once(const SeparableTask& t) {
-  const Index wide = up_to(t.middle, kPanel) * Index(sizeof(float));
+  const Index wide = padded(t.middle) * Index(sizeof(float));
   const Index made = t.last.weight ? t.outs[1] * wide : 0;
   const bool whole = t.windows.kernel[0] * t.windows.kernel[1] > 1;
   const Index read = whole ? t.windows.stride[0] * t.n[1] * t.channels * Index(sizeof(float)) : 0;
@@ -53,16 +45,15 @@ void pointwise(const How& how, PointwiseTask t) {
   if (t.pixels < 1 || t.what.in < 1 || t.what.out < 1)
     throw std::invalid_argument("pointwise: nothing to compute");
   const Index macs = t.pixels * t.what.in * t.what.out;
-  const Index threads = threads_for(macs, how.threads);
+  const Index threads = threads_for_macs(macs, how.threads);
   const Index a_pixel = (t.what.in + t.what.out) * Index(sizeof(float));
   const Index most = std::clamp(kInWork / a_pixel, kLeastPixels, kMostPixels);
   Index blocks = parts_of(t.pixels, most);
-  blocks = std::min(t.pixels, up_to(blocks, threads));
+  blocks = std::min(t.pixels, parts_of(blocks, threads) * threads);
   t.block = parts_of(t.pixels, blocks);
   if (t.y.pitch == t.what.out) before_writing(t.y.at, t.pixels * t.y.pitch * Index(sizeof(float)));
-  share(parts_of(t.pixels, t.block), threads, 0, [&](Index begin, Index end, char* scratch) {
-    how.kernels.separable->pointwise(t, begin, end, scratch);
-  });
+  share(parts_of(t.pixels, t.block), threads, 0,
+        [&](Index begin, Index end, char*) { how.kernels.separable->pointwise(t, begin, end); });
 }
 
 void separable(const How& how, SeparableTask t) {
@@ -73,7 +64,7 @@ void separable(const How& how, SeparableTask t) {
     throw std::invalid_argument("separable: nothing to compute");
   const Index out = t.last.weight ? t.last.out : t.middle, images = t.batch * t.outs[0] * t.outs[1];
   const Index a_pixel = t.slides.kernel[0] * t.slides.kernel[1] + t.last.out + t.first.in;
-  const Index threads = threads_for(images * t.middle * a_pixel, how.threads);
+  const Index threads = threads_for_macs(images * t.middle * a_pixel, how.threads);
   t.rows = rows_at_once(t);
   t.bands = bands_for(t.batch, t.outs[0], threads);
   if (t.y.pitch == out) before_writing(t.y.at, images * out * Index(sizeof(float)));
@@ -84,9 +75,8 @@ void separable(const How& how, SeparableTask t) {
 
 void interleave(const How& how, const InterleaveTask& t) {
   if (t.pixels < 1 || t.channels < 1) throw std::invalid_argument("interleave: nothing to move");
-  constexpr Index kBytesPerThread = 128 << 10;
   const Index bytes = t.pixels * t.channels * 2 * Index(sizeof(float));
-  const Index threads = std::min<Index>(how.threads, bytes / kBytesPerThread + 1);
+  const Index threads = threads_for_bytes(bytes, how.threads);
   before_writing(t.y.at, bytes);
   share(t.pixels, threads, 0,
         [&](Index begin, Index end, char*) { how.kernels.separable->interleave(t, begin, end); });

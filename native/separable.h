@@ -3,6 +3,7 @@
 // channels inside.
 #pragma once
 
+#include "panels.h"
 #include "pool.h"
 #include "types.h"
 
@@ -58,9 +59,10 @@ struct InterleaveTask {
   Pixels first, second, y;
 };
 
-// What a target offers. The first two take their units as kernels in types.h do.
+// What a target offers.
 struct Separable {
-  Index (*pointwise)(const PointwiseTask&, Index begin, Index end, char* scratch);
+  void (*pointwise)(const PointwiseTask&, Index begin, Index end);
+  // Takes its units as kernels in types.h do.
   Index (*separable)(const SeparableTask&, Index begin, Index end, char* scratch);
   void (*interleave)(const InterleaveTask&, Index begin, Index end);  // a unit is a pixel
 };

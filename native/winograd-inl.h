@@ -5,14 +5,13 @@
 #include "product-inl.h"
 #include "rows-inl.h"
 #include "transform-inl.h"
+#include "winograd.h"
 
 namespace cenote::CENOTE_TARGET {
 
 // Floats between rows of a matrix, or between matrices: an odd number of cache lines, so that they
 // do not all fall into the same few places of a cache.
 constexpr Index spaced(Index floats) { return ((floats + 15) / 16 | 1) * 16; }
-
-constexpr Index panels_of(Index channels) { return (channels + kPanel - 1) / kPanel; }
 
 // Where a tile stands: its image, and its first row and column in steps.
 struct Place {
@@ -65,7 +64,7 @@ void spread_square(const float* const (&pixel)[side][side], Index channels, cons
       for (int j = 0; j < edge; ++j) store(to + (i * edge + j) * p.position + x, out[i][j]);
   });
   const Index done = (channels + kLanes<float> - 1) / kLanes<float> * kLanes<float>;
-  for (Index x = done; x < panels_of(channels) * kPanel; ++x)
+  for (Index x = done; x < padded(channels); ++x)
     for (Index i = 0; i < edge * edge; ++i) to[i * p.position + x] = 0;
 }
 
@@ -188,7 +187,7 @@ template <int edge, int kernel>
 void gather_filters(const WinogradFilters& f, Index begin, Index end) {
   using V = Vec<float>;
   constexpr int L = kLanes<float>;
-  const Index pitch = panels_of(f.out) * kPanel, position = f.in * pitch;
+  const Index pitch = padded(f.out), position = f.in * pitch;
   for (Index in = 0; in < f.in; ++in)
     for (Index x = begin * kPanel; x < min(end * kPanel, f.out); x += L) {
       const float* from = f.packed + in * pitch + x;

@@ -10,15 +10,8 @@
 namespace cenote {
 namespace {
 
-// A thread has to do so much for its start to be worth it: some ten microseconds.
-constexpr Index kMacsPerThread = 500'000;
-
-Index panels_of(Index channels) { return (channels + kPanel - 1) / kPanel; }
 Index tiles_of(const Tiling& t) { return t.batch * t.tiles[0] * t.tiles[1]; }
 Index macs(const Tiling& t, Index tiles) { return t.edge * t.edge * tiles * t.in * t.out; }
-Index threads_for(Index work, int threads) {
-  return std::min<Index>(threads, work / kMacsPerThread + 1);
-}
 
 void check(Index edge, Index kernel, Index in, Index out) {
   const bool known = (edge == 6 && (kernel == 3 || kernel == 5)) || (edge == 4 && kernel == 3);
@@ -59,8 +52,8 @@ Index tiles_at_once(const Tiling& t, Index panels) {
 void winograd_filters(const How& how, const WinogradFilters& f) {
   check(f.edge, f.kernel, f.in, f.out);
   const auto filters = how.kernels.winograd->filters;
-  before_writing(f.packed, f.edge * f.edge * f.in * panels_of(f.out) * kPanel * 4);
-  share(panels_of(f.out), threads_for(f.edge * f.edge * f.in * f.out, how.threads), 0,
+  before_writing(f.packed, f.edge * f.edge * f.in * padded(f.out) * 4);
+  share(panels_of(f.out), threads_for_macs(f.edge * f.edge * f.in * f.out, how.threads), 0,
         [&](Index begin, Index end, char*) { filters(f, begin, end); });
 }
 
@@ -69,7 +62,7 @@ void winograd(const How& how, WinogradTask task) {
   check(t.edge, t.kernel, t.in, t.out);
   const Index tiles = tiles_of(t), panels = panels_of(t.out);
   if (tiles == 0) return;
-  const Index threads = threads_for(macs(t, tiles), how.threads);
+  const Index threads = threads_for_macs(macs(t, tiles), how.threads);
   const Index block = tiles_at_once(t, panels);
   task.blocks = (tiles + block - 1) / block;
   task.panels = panels;
@@ -95,19 +88,19 @@ void winograd_gradient(const How& how, const Tiling& t, const float* x, const fl
                        const Index (&stride)[4], float* weight) {
   check(t.edge, t.kernel, t.in, t.out);
   const Winograd& kernels = *how.kernels.winograd;
-  const Index tiles = tiles_of(t), padded = panels_of(t.out) * kPanel;
+  const Index tiles = tiles_of(t), out = padded(t.out);
   const Index a_tile = t.edge * t.edge * (t.in + t.out) * Index(sizeof(float));
   const Index block = std::min(tiles, std::max<Index>(kTransformed / a_tile, kLeastTiles));
   WinogradSums s = {};
   s.what = t, s.x = x, s.given = given, s.tiles = block;
   const Index from_x = kernels.room(s, false), from_given = kernels.room(s, true);
-  s.sums = kept(t.edge * t.edge * t.in * padded + from_x + from_given);
-  s.from_x = s.sums + t.edge * t.edge * t.in * padded;
+  s.sums = kept(t.edge * t.edge * t.in * out + from_x + from_given);
+  s.from_x = s.sums + t.edge * t.edge * t.in * out;
   s.from_given = s.from_x + from_x;
   const Index scratch = kernels.spread(s, 0, 0, nullptr);
   for (; s.first < tiles; s.first += block, s.add = true) {
     s.tiles = std::min(block, tiles - s.first);
-    const Index threads = threads_for(macs(t, s.tiles), how.threads);
+    const Index threads = threads_for_macs(macs(t, s.tiles), how.threads);
     share(s.tiles, threads, scratch,
           [&](Index begin, Index end, char* memory) { kernels.spread(s, begin, end, memory); });
     share(t.edge * t.edge, threads, 0,
@@ -115,7 +108,7 @@ void winograd_gradient(const How& how, const Tiling& t, const float* x, const fl
   }
   WinogradFilters f = {t.edge, t.kernel, t.out, t.in, {}, weight, s.sums};
   std::copy_n(stride, 4, f.stride);
-  share(panels_of(t.out), threads_for(t.edge * t.edge * t.in * t.out, how.threads), 0,
+  share(panels_of(t.out), threads_for_macs(t.edge * t.edge * t.in * t.out, how.threads), 0,
         [&](Index begin, Index end, char*) { kernels.gather(f, begin, end); });
 }
 

@@ -4,14 +4,11 @@
 // networks, 2016). For floats, with channels inside.
 #pragma once
 
+#include "panels.h"
 #include "pool.h"
 #include "types.h"
 
 namespace cenote {
-
-// So many output channels lie together in transformed filters, on every target: (edge*edge,
-// out/kPanel, in, kPanel), with zeros for channels that there are not.
-constexpr Index kPanel = 16;
 
 // (batch, n, in) -> (batch, outs, out) in square tiles: each reads edge*edge elements and makes
 // step*step outputs, step = edge - kernel + 1.
@@ -33,7 +30,7 @@ struct WinogradTask {
   Index blocks, panels;  // unit u makes panels of number u / blocks in the tiles of u % blocks
 };
 
-// A weight of any strides, and its transform.
+// A weight of any strides, and its transform, (edge*edge, panels of out, in, kPanel).
 struct WinogradFilters {
   Index edge, kernel, out, in;
   Index stride[4];  // of out, in, and both axes; turned kernels have negative ones
