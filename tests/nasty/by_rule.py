@@ -364,6 +364,9 @@ def applies():
     yield Example(rule, "returned_twice",
                   lambda: Net(lambda m, x: (lambda y: [y, y])(m.conv(x)), conv=conv(8, 6)),
                   layout=LAST)
+    yield Example(rule, "dropped_in_place_by_nobody", lambda: Net(
+        lambda m, x: (lambda y: m.drop(y) + y)(m.conv(x)), conv=conv(8, 6),
+        drop=nn.Dropout(0.5, inplace=True)), layout=LAST)
 
     rule = "reuse"
     for activation in (nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.SiLU, nn.Hardswish,

@@ -85,17 +85,17 @@ def measure(
 ) -> list[float]:
     """The least seconds of each function, run in turns until the budget is used up."""
     begun = time.perf_counter()
-    best = [float("inf")] * len(functions)
+    best = [_NEVER] * len(functions)
     for turn in range(most + 1):
         for at, function in enumerate(functions):
             taken = run_once(module, function, args, kwargs, asked, wanted=wanted)
             if turn or time.perf_counter() - begun > budget:  # the first finds its memory
                 best[at] = min(best[at], taken)
         spent = time.perf_counter() - begun
-        if all(b < float("inf") for b in best) and spent * (turn + 2) / (turn + 1) > budget:
+        if _NEVER not in best and spent * (turn + 2) / (turn + 1) > budget:
             break
         if spent > budget and turn == 0:
-            return [b if b < float("inf") else spent for b in best]
+            return [b if b < _NEVER else spent for b in best]
     return best
 
 

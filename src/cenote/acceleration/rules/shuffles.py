@@ -15,7 +15,8 @@ from torch import fx
 from cenote.acceleration import kinds
 from cenote.acceleration.sketch import Sketch
 from cenote.acceleration.steps.convolutions import Convolution
-from cenote.acceleration.steps.separable import Half, InStrips, Interleaved
+from cenote.acceleration.steps.separable import InStrips
+from cenote.acceleration.steps.shuffled import Half, Interleaved
 
 __all__ = ["apply"]
 

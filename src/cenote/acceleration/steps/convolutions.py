@@ -193,23 +193,19 @@ class Convolution(Step):
 
     def in_strips(self) -> bool:
         """Whether it may go row by row with others: its weights stay in a cache beside the rows."""
-        weight, (_, padding, dilation, groups) = self.layer.weight, self.numbers()
-        inside = all(p < k for p, k in zip(padding, weight.shape[2:], strict=True))
-        small = self.of_pixels() or (weight.nbytes <= _FEW and not self.tiles)
-        return (
-            small
-            and groups == 1
-            and inside
-            and all(n == 1 for n in dilation)
-            and cuts(self.activation)
-        )
+        small = self.of_pixels() or (self.layer.weight.nbytes <= _FEW and not self.tiles)
+        return small and self.layer.groups == 1 and self._dense()
 
     def of_channels(self) -> bool:
         """Whether it is one of single channels, with nothing behind it but what cuts off."""
-        weight, (_, padding, dilation, groups) = self.layer.weight, self.numbers()
-        alone = weight.shape[1] == 1 and groups == weight.shape[0] > 1
-        inside = all(p < k for p, k in zip(padding, weight.shape[2:], strict=True))
-        return alone and inside and all(n == 1 for n in dilation) and cuts(self.activation)
+        weight = self.layer.weight
+        return weight.shape[1] == 1 and self.layer.groups == len(weight) > 1 and self._dense()
+
+    def _dense(self) -> bool:
+        """Whether windows have no gaps and an element at least, and what is behind cuts off."""
+        _, padding, dilation, _ = self.numbers()
+        inside = all(p < k for p, k in zip(padding, self.layer.weight.shape[2:], strict=True))
+        return inside and all(n == 1 for n in dilation) and cuts(self.activation)
 
     def panels(self, held: Held) -> _separable.Packed:
         """Its weights for this package's kernels of single pixels or channels."""
