@@ -77,7 +77,8 @@ RACES = {
     "back_slower_at_once": Race(True, _runs(1.0), _runs(1.1), FIRST, 2),
     "back_forward_alone_decides": Race(True, [(0.4, 1.2)], [(0.7, 0.8)], FIRST, 2),
     "back_no_time_and_in_doubt": Race(True, _runs(1.0), _runs(0.8), FIRST, 2, until=2.5),
-    "back_no_time_and_no_doubt": Race(True, _runs(1.0), _runs(0.6), SECOND, 2, until=2.5),
+    "back_no_time_and_no_doubt": Race(True, _runs(1.0), _runs(0.6), SECOND, 3, until=2.5),
+    "back_no_time_and_a_cold_first": Race(True, _runs(1.0, 0.7), _runs(0.6), FIRST, 3, until=2.5),
     # turns while there is doubt
     "back_faster_by_turns": Race(True, _runs(1.0), _runs(0.8), SECOND, 6),
     "back_faster_only_at_first": Race(True, _runs(1.0, 0.8), _runs(0.8), FIRST, 4),

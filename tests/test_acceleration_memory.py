@@ -1,11 +1,14 @@
 """What a step of training keeps for its way back, and what it writes over there."""
 
+import gc
+import threading
+
 import pytest
 import torch
 from torch import nn
 
 import cenote
-from cenote import _norms
+from cenote import _norms, _passing
 
 
 class Sums(nn.Module):
@@ -143,3 +146,78 @@ def test_gradients_of_gradients_are_the_networks_own(make):
     for ours, true in zip(second(fast), second(network), strict=True):
         assert (ours is None) == (true is None)
         assert ours is None or torch.allclose(ours, true, rtol=1e-9)
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    """The lengths of all blocks that are made."""
+    found, make = [], _passing.Block.__init__
+
+    def seen(self, numel):
+        found.append(numel)
+        make(self, numel)
+
+    monkeypatch.setattr(_passing.Block, "__init__", seen)
+    return found
+
+
+def test_a_block_is_handed_out_as_long_as_it_is_held(blocks):
+    passing = _passing.Passing()
+    held = passing.block(6)
+    assert passing.block(4) is held
+    larger = passing.block(10)
+    assert passing.block(6) is larger
+    del held, larger
+    assert len(passing.block(2)) == 10  # as large as the last one came to be
+    assert len(passing.block(2)) == 2
+    assert blocks == [6, 10, 10, 2]
+
+
+def test_every_thread_has_a_block_of_its_own():
+    passing, others = _passing.Passing(), []
+    held = passing.block(4)
+    thread = threading.Thread(target=lambda: others.append(passing.block(4)))
+    thread.start()
+    thread.join()
+    assert others[0] is not held
+    assert passing.block(4) is held
+
+
+def test_a_block_is_laid_out_with_channels_last():
+    made = _passing.Block(100).last((2, 3, 4, 4))
+    assert made.shape == (2, 3, 4, 4)
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    assert made.untyped_storage().nbytes() == 400
+
+
+def test_a_step_makes_one_block_and_leaves_none(blocks):
+    _, fast, x = both(chain)
+    summed(fast(x)).backward()  # looks for a layout as well
+    gc.collect()
+    blocks.clear()
+    for _ in range(2):
+        loss = summed(fast(x))
+        loss.backward()
+        del loss
+    assert len(blocks) == 2
+    assert blocks[0] == blocks[1] == 4 * 32 * 24 * 24
+
+
+def test_two_graphs_at_once_share_no_numbers():
+    network, fast, x = both(chain)
+    parameters = list(network.parameters())
+    right = [torch.autograd.grad(summed(network(x * by)), parameters) for by in (1, 3)]
+    losses = [summed(fast(x * by)) for by in (1, 3)]
+    for loss, wanted in zip(losses, right, strict=True):
+        close(torch.autograd.grad(loss, parameters), wanted)
+
+
+def test_another_thread_goes_back():
+    network, fast, x = both(chain)
+    parameters, found = list(network.parameters()), []
+    right = torch.autograd.grad(summed(network(x)), parameters)
+    loss = summed(fast(x))
+    thread = threading.Thread(target=lambda: found.extend(torch.autograd.grad(loss, parameters)))
+    thread.start()
+    thread.join()
+    close(found, right)

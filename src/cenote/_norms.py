@@ -38,15 +38,16 @@ def apply(
     eps: float,
     momentum: float = 0.0,
     running: tuple[Tensor | None, Tensor | None] = (None, None),
+    to: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Statistics]:
     """``(N, C, h, w) -> (N, C, h, w)``, ``x`` as it was used, and the statistics of the batch.
 
     ``running``: mean and variance that take in ``momentum`` of the batch's, the variance without
-    bias.
+    bias. ``to``: where the result is written, channels last.
     """
     x = _dense(x)
     mean, scale = torch.empty_like(gamma), torch.empty_like(gamma)
-    y = torch.empty_like(x)
+    y = torch.empty_like(x) if to is None else to
     _native.norm(
         call_with(current()), *_sizes(x), _all(x, other, gamma, beta, (mean, scale)), cut,
         eps, momentum, _at(running[0]), _at(running[1]), y.data_ptr(),
@@ -55,10 +56,16 @@ def apply(
 
 
 def again(
-    x: Tensor, gamma: Tensor, beta: Tensor, statistics: Statistics, cut: Cut = NO_CUT
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    statistics: Statistics,
+    cut: Cut = NO_CUT,
+    *,
+    to: Tensor | None = None,
 ) -> Tensor:
     """The result of :func:`apply` once more, to the bit."""
-    y = torch.empty_like(x)
+    y = torch.empty_like(x) if to is None else to
     _native.norm_again(
         call_with(current()), *_sizes(x), _all(x, None, gamma, beta, statistics), cut, y.data_ptr()
     )

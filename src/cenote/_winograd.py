@@ -256,13 +256,19 @@ class _Convolved(torch.autograd.Function):
 
 
 def gradients(
-    x: Tensor, weight: Tensor, grad: Tensor, padding: tuple[int, int], wanted: Sequence[bool]
+    x: Tensor,
+    weight: Tensor,
+    grad: Tensor,
+    padding: tuple[int, int],
+    wanted: Sequence[bool],
+    to: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Of input, weight and bias, from that of the output; None for what is not wanted.
 
-    Each by tiles where that is faster; they have no derivatives themselves.
+    Each by tiles where that is faster; they have no derivatives themselves. ``to``: where that of
+    the input may be written, channels last.
     """
-    found_x = _input_gradient(x, weight, grad, padding) if wanted[0] else None
+    found_x = _input_gradient(x, weight, grad, padding, to) if wanted[0] else None
     found_weight = _gradient_of_weight(x, weight, grad, padding) if wanted[1] else None
     return found_x, found_weight, grad.sum((0, 2, 3)) if wanted[2] else None
 
@@ -278,7 +284,7 @@ def _plainly(
 
 
 def _input_gradient(
-    x: Tensor, weight: Tensor, grad: Tensor, padding: tuple[int, int]
+    x: Tensor, weight: Tensor, grad: Tensor, padding: tuple[int, int], to: Tensor | None
 ) -> Tensor | None:
     out, channels, kernel, _ = weight.shape
     back = (kernel - 1 - padding[0], kernel - 1 - padding[1])
@@ -286,7 +292,8 @@ def _input_gradient(
     if why_not(tuple(grad.shape), turned, padding=back):
         return _plainly(x, weight, grad, padding, (True, False))[0]
     edge = edge_for(kernel, (x.shape[2], x.shape[3]))
-    return convolve(grad, filters(weight, edge, turned=True, passing=True), turned, None, back)
+    packed = filters(weight, edge, turned=True, passing=True)
+    return convolve(grad, packed, turned, None, back, to=to)
 
 
 def _gradient_of_weight(

@@ -202,7 +202,11 @@ class Contest:
             taken = [self._run(function) for function in self.functions]
             self.best = list(map(min, self.best, taken))
             turns += 1
-        return self._ahead(_CLEARLY if turns else _AT_ONCE)
+        if turns:
+            return self._ahead(_CLEARLY)
+        if self._ahead(_AT_ONCE):  # or was it that the first was the first to run?
+            self.best[0] = min(self.best[0], self._run(self.functions[0]))
+        return self._ahead(_AT_ONCE)
 
     def _doubted(self, turns: int) -> bool:
         """Whether another turn may change the outcome; the second does not win by one alone."""

@@ -119,12 +119,13 @@ class How:
         return cut_of(self.activation)
 
     def applied(
-        self, x: Tensor, gamma: Tensor, beta: Tensor, other: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, _norms.Statistics]:
+        self, x: Tensor, gamma: Tensor, beta: Tensor, other: Tensor | None = None,
+        to: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, _norms.Statistics]:  # fmt: skip
         """See :func:`cenote._norms.apply`."""
         return _norms.apply(
             x, gamma, beta, other, self.cut,
-            eps=self.eps, momentum=self.momentum, running=self.running,
+            eps=self.eps, momentum=self.momentum, running=self.running, to=to,
         )  # fmt: skip
 
 

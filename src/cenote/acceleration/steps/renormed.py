@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cenote import _norms, _winograd
 from cenote._ops.images import plain_gradients
+from cenote._passing import Passing
 from cenote.acceleration.kinds import Activation
 from cenote.acceleration.sketch import Step
 from cenote.acceleration.steps.convolutions import Convolution
@@ -18,6 +19,8 @@ from cenote.acceleration.steps.held import usable
 from cenote.acceleration.steps.normed import How, serves, spent
 
 __all__ = ["Renormed"]
+
+_passing = Passing()  # for inputs of convolutions, and gradients of norms' results
 
 
 class Renormed(Step):
@@ -84,11 +87,13 @@ class _How(How):
             to_weight = to_weight.contiguous().flatten(1).view(weight.shape)  # strides as of rows
         return to_weight, to_bias
 
-    def of_input(self, grad: Tensor, like: Tensor, weight: Tensor) -> Tensor:
-        """The gradient of the convolution's input."""
+    def of_input(
+        self, grad: Tensor, like: Tensor, weight: Tensor, to: Tensor | None = None
+    ) -> Tensor:
+        """The gradient of the convolution's input; ``to``: where it may be written."""
         wanted = (True, False, False)
         if self.tiles:
-            back = _winograd.gradients(like, weight, grad, self.numbers[1], wanted)[0]
+            back = _winograd.gradients(like, weight, grad, self.numbers[1], wanted, to)[0]
         else:
             back = self._gradients(grad, like, weight, list(wanted))[0]
         assert back is not None
@@ -120,8 +125,9 @@ class _Function(torch.autograd.Function):
         ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, weight: Tensor, bias: Tensor | None,
         how: _How,
     ) -> Tensor:  # fmt: skip
-        y, x, (mean, scale) = how.applied(x, gamma, beta)
-        ctx.how = how
+        block = _passing.block(x.numel())
+        y, x, (mean, scale) = how.applied(x, gamma, beta, to=block.last(x.shape))
+        ctx.how, ctx.block = how, block  # which is there for the next as long as there is a graph
         ctx.save_for_backward(x, gamma, beta, weight, bias, mean, scale)
         return how.convolved(y, weight, bias)
 
@@ -134,15 +140,15 @@ class _Function(torch.autograd.Function):
             found = plain_gradients(how.plainly, (x, gamma, beta, weight, bias), wanted, grad)  # type: ignore[arg-type]
             return (*found, None)
         grad = grad.contiguous(memory_format=torch.channels_last)
-        y = _norms.again(x, gamma, beta, (mean, scale), how.cut)
+        here = _passing.block(x.numel()).last(x.shape)  # ctx.block, unless in another thread
+        y = _norms.again(x, gamma, beta, (mean, scale), how.cut, to=here)
         to_weight, to_bias = how.of_weight(
             grad, y, weight, (wanted[3], wanted[4] and bias is not None)
         )
-        del y  # before there is a gradient of the same size
         if not any(wanted[:3]):
             return None, None, None, to_weight, to_bias, None
-        back = how.of_input(grad, x, weight)
         room = spent(x, how.alone)
+        back = how.of_input(grad, x, weight, None if room is None else here)
         to_x, to_gamma, to_beta, _ = _norms.gradients(
             back, x, gamma, beta, (mean, scale), how.cut, wanted=(*wanted[:3], False),
             room=back if room is None else room,
