@@ -75,14 +75,18 @@ def made(name):
 
 
 def settle(model, x):
-    """Scales of both signs, and the statistics of one batch."""
+    """Scales of both signs, shifts that leave most units on, and the statistics of one batch.
+
+    With as many off as on, gradients of float32 are 3 % away from those of float64 in a network
+    as deep as Inception, torch's own too: what is near a corner falls on either side of it.
+    """
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     with torch.no_grad():
         for norm in norms:
             norm.weight.uniform_(0.5, 1.5).mul_(
                 torch.where(torch.rand_like(norm.weight) < 0.2, -1, 1)
             )
-            norm.bias.uniform_(-0.5, 0.5)
+            norm.bias.uniform_(-0.5, 1.0)
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.momentum = 1.0
