@@ -15,6 +15,7 @@ from cenote.acceleration.agreement import Answer, copies, nothing_changed
 __all__ = ["Contest", "measure", "run_once"]
 
 _CLEARLY = 0.93  # what is measured on a machine that does other things as well scatters so
+_ON_FEW = 0.8  # and what is done once for each weight counts for more than it will
 _AT_ONCE = 0.7  # and so what was measured one time alone, while memory was being found
 _FAR = 1.5  # runs forward that are so far apart decide
 _LONG = 0.1  # seconds of a run of which finding memory is a small part
@@ -196,14 +197,14 @@ class Contest:
         if not self.asked:
             self.best[1] = self._run(self.functions[1])
             turns = 1
-        while turns < _TURNS and self._doubted(turns):
+        while self._doubted(turns):
             if time.perf_counter() + sum(self.best) > self.until:
                 break
             taken = [self._run(function) for function in self.functions]
             self.best = list(map(min, self.best, taken))
             turns += 1
         if turns:
-            return self._ahead(_CLEARLY)
+            return self._ahead(_ON_FEW)
         if self._ahead(_AT_ONCE):  # or was it that the first was the first to run?
             self.best[0] = min(self.best[0], self._run(self.functions[0]))
         return self._ahead(_AT_ONCE)
@@ -211,4 +212,4 @@ class Contest:
     def _doubted(self, turns: int) -> bool:
         """Whether another turn may change the outcome; the second does not win by one alone."""
         first, second = self.best
-        return second < first and (turns < 2 or second > _CLEARLY**2 * first)
+        return second < first if turns == 0 else turns == 1 and self._ahead(_ON_FEW) > 0
