@@ -17,11 +17,16 @@ test: $(BUILT)
 	$(BIN)/python -m pytest -n $(JOBS)
 
 # Random examples by the hundred thousand, random networks by the thousand, runs killed at fifty
-# moments, every network accelerated in every way, and what takes gigabytes or minutes.
+# moments, every network accelerated in every way, and what takes gigabytes or minutes; torchvision's
+# largest networks take 19 GB: these one at a time.
+TORCHVISION := tests/test_acceleration_torchvision.py
+
 nightly: $(BUILT)
 	CENOTE_EXAMPLES=100000 CENOTE_SLOW=1 CENOTE_NETWORKS=2000 $(BIN)/python -m pytest -n $(JOBS) \
 	  tests/test_hypothesis.py tests/test_pool.py tests/test_modes.py tests/test_inspect_fields.py \
-	  tests/test_training_kill.py $(wildcard tests/test_acceleration_*.py)
+	  tests/test_training_kill.py \
+	  $(filter-out $(TORCHVISION),$(wildcard tests/test_acceleration_*.py))
+	CENOTE_SLOW=1 $(BIN)/python -m pytest $(TORCHVISION)
 
 # Pooling, convolution and whole networks against every peer, with the allocator as it comes and with
 # its thresholds raised. What is measured here replaces the records that the pages are made of: `make pages` does

@@ -1,5 +1,8 @@
 """An accelerated network is the network: its state, attributes, modes, and how it fails."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +12,7 @@ import cenote
 from nasty import CATALOGUE, DECIDING, some
 from nasty.agreeing import agree
 from nasty.pairs import pair, same
+from nasty.running import run
 
 EVERY = pytest.mark.parametrize("case", CATALOGUE.values(), ids=str)
 pytestmark = [
@@ -42,6 +46,24 @@ def test_the_original_stays_as_it_was(case):
     assert [n for n, _ in fast.named_children()] == [n for n, _ in model.named_children()]
     assert cenote.accelerate(fast) is fast
     assert cenote.restore(fast) is model
+
+
+KEPT = "wrapped_function", "residual", "dense", "two_pools_of_one_conv", "branch_on_data"
+
+
+@pytest.mark.parametrize("case", some(CATALOGUE.values(), *KEPT))
+def test_a_network_that_nobody_holds_is_gone(case):
+    def used(change):
+        model = change(case.build())
+        run(case, model, train=False, grad=False)
+        run(case, model, train=True, grad=True)
+        return {name: weakref.ref(part) for name, part in model.named_modules()}
+
+    def left(parts):
+        gc.collect()
+        return [name for name, part in parts.items() if part() is not None]
+
+    assert left(used(cenote.accelerate)) == left(used(lambda model: model))
 
 
 @pytest.mark.parametrize("name", ["winograd_deep", "residual", "all_by_function"])

@@ -335,6 +335,20 @@ class TensorHook(Net):
         return F.max_pool2d(y, 2)
 
 
+@torch.fx.wrap
+def damped(x, by):
+    return x * by if by else x
+
+
+@network("a function that fx is told to leave closed")
+class WrappedFunction(Net):
+    def build(self):
+        self.conv = conv(8, 6)
+
+    def forward(self, x):
+        return F.max_pool2d(damped(F.relu(self.conv(x)), 0.5), 2)
+
+
 @network("modules are made in forward")
 class MadeInForward(Net):
     def build(self):

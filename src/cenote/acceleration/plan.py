@@ -60,6 +60,7 @@ def make_plan(
     end.meta = copy.copy(old.meta)
     sketch = Sketch(root, changed, switches, asked, last, given)
     for node in list(changed.nodes):
+        node.meta.pop("is_wrapped", None)  # fx would keep the code, and all layers in it, for good
         if node.op == "get_attr":
             _read_live(root, changed, node)
     apply_all(sketch)
