@@ -18,7 +18,7 @@ TOLD = "residual_large", "densenet_transition", "winograd_deep", "two_pools_of_o
 
 
 @pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("name", some(TOLD, "residual_large", "densenet_transition"))
+@pytest.mark.parametrize("name", some(TOLD, "residual_large", "densenet_transition", "sppf"))
 def test_an_explanation_has_times_and_changes_nothing(name, train):
     case = CATALOGUE[name]
     model, x = case.build().train(train), case.given().args[0]
@@ -40,6 +40,25 @@ def test_an_explanation_has_times_and_changes_nothing(name, train):
         assert 0 <= change.before < 60 > change.after > 0
         assert change.saved == change.before - change.after
     assert all(left.why for left in report.left)
+    if name == "sppf":  # one layer, called three times: one line
+        pools = [change for change in report.changes if change.rule == "pooling"]
+        assert [change.where for change in pools] == ["pool"]
+        assert pools[0] in told
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.* is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("case", some(CATALOGUE.values(), "pool_used_twice", "dict_out"))
+def test_every_network_has_an_explanation(case, train):
+    given = case.given()
+    if given.kwargs:
+        pytest.skip("an example is given by position")
+    report = cenote.explain(case.build().train(train), given.args, budget=0)
+    assert str(report)
+    for change in report.changes:
+        assert (change.before is None) == (change.after is None)
 
 
 def test_an_explanation_of_what_has_no_graph():

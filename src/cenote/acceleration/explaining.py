@@ -71,22 +71,27 @@ def explained(model: Any, x: Any) -> Report:
 def _fill(
     report: Report, mode: str, original: nn.Module, plan: Plan, args: tuple[Any, ...]
 ) -> None:
-    """Seconds for the last change at each place, which took over the work of all before it."""
+    """Seconds for the last change at each place, which took over the work of all before it.
+
+    A layer that is called several times has one line, with all of its calls.
+    """
     old, new = _Timed(original, plan.original), _Timed(plan.code, plan.code.graph)
     with agreement.nothing_changed(original):
         for _ in range(_TURNS + 1):
             for interpreter in (old, new):
                 _run(interpreter, args)
     last = {mark.node: at for at, mark in enumerate(plan.marks)}
+    times: dict[Change, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for at, mark in enumerate(plan.marks):
         if last[mark.node] != at or mark.node not in new.seconds:
             continue
-        before = sum(_typical(old.seconds[name]) for name in mark.took if name in old.seconds)
-        after = _typical(new.seconds[mark.node])
-        place = report.changes.index(Change(mark.where, mark.rule, mark.what, mode))
-        report.changes[place] = dataclasses.replace(
-            report.changes[place], before=before, after=after
-        )
+        change = Change(mark.where, mark.rule, mark.what, mode)
+        before, after = times[change]
+        before += sum(_typical(old.seconds[name]) for name in mark.took if name in old.seconds)
+        times[change] = before, after + _typical(new.seconds[mark.node])
+    for change, (before, after) in times.items():
+        place = report.changes.index(change)
+        report.changes[place] = dataclasses.replace(change, before=before, after=after)
 
 
 def _run(interpreter: _Timed, args: tuple[Any, ...]) -> None:
