@@ -126,6 +126,7 @@ def test_vmap_of_draws(draw, randomness):
         torch.vmap(draw)(x)
 
 
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning")  # torch's
 @pytest.mark.slow
 def test_ahead_of_time_inductor(tmp_path):
     """Compiled and linked by torch, loaded again, run without Python code of the model's."""

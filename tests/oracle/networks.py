@@ -152,7 +152,9 @@ def resize(draw, shape):
     if "nearest" not in mode:
         given["align_corners"] = draw(st.booleans())
         if rank == 2 and not given["align_corners"]:
-            given["antialias"] = draw(st.integers(0, 3)) == 0
+            # Where one column comes out, torch's own result is wrong: every row is the first.
+            one_column = "size" in given and given["size"][-1] == 1 < given["size"][0]
+            given["antialias"] = draw(st.integers(0, 3)) == 0 and not one_column
     return {"mode": mode, **given}
 
 
