@@ -89,12 +89,8 @@ def test_the_gradient_misses_what_a_maximum_passes_over_unless_smoothened():
 
 
 def cancels(step):
-    """Whether gradients may come to nothing on the way: in a norm or softmax, times a padded 0."""
-    return (
-        step.name in ("Norm", "Resize")
-        or step.given.get("kind") == "softmax"
-        or step.given.get("join") == "mul"
-    )
+    """Whether gradients may add up to nothing on the way: after a norm or a softmax they can."""
+    return step.name in ("Norm", "Resize") or step.given.get("kind") == "softmax"
 
 
 @settings(max_examples=max(1, NETWORKS // 4))

@@ -304,13 +304,14 @@ sequence(
     learns=False,
     odd=True,
 )
-sequence(  # without gradients: torch's of a NaN depend on where in memory it lies
+# With gradients in another layout than the maps torch's relu6 goes element by element, and passes on
+# at NaN what it stops in vectors: the 1x1 behind gives them in the same.
+sequence(
     "nan_through_relu6",
-    "relu6 and hardtanh of NaN too",
-    lambda: [conv(8, 6).requires_grad_(False), nn.ReLU6(), nn.MaxPool2d(2), nn.Hardtanh()],
+    "relu6 of NaN too",
+    lambda: [conv(8, 6), nn.ReLU6(), nn.MaxPool2d(2), conv(6, 4, 1)],
     odd_values,
     learns=False,
-    leaves=False,
     odd=True,
 )
 sequence(
