@@ -7,15 +7,11 @@ import pytest
 import torch
 
 import cenote
-from nasty import CATALOGUE, DECIDING, seed_all, some
+from nasty import CATALOGUE, DECIDING, QUIET, seed_all, some
 from nasty.agreeing import agree, gradients_agree, one_seed_agrees, values_agree
 from nasty.running import generators, run, steps
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:.torch.jit.script.* is deprecated:DeprecationWarning"),
-]
+pytestmark = QUIET
 EVERY = pytest.mark.parametrize("case", CATALOGUE.values(), ids=str)
 LEARNING = [c for c in CATALOGUE.values() if c.learns]
 LEARNING = pytest.mark.parametrize("case", some(LEARNING, "residual_large", "vgg_like", "dense"))

@@ -10,10 +10,11 @@ from torch import nn
 import cenote
 from cenote.acceleration.report import Change, Report
 from cenote.acceleration.steps.held import state_of
-from nasty import CATALOGUE, some
+from nasty import CATALOGUE, QUIET, some
 from nasty.pairs import same
 from test_acceleration_uses import look
 
+pytestmark = QUIET
 TOLD = "residual_large", "densenet_transition", "winograd_deep", "two_pools_of_one_conv", "sppf"
 
 
@@ -46,9 +47,6 @@ def test_an_explanation_has_times_and_changes_nothing(name, train):
         assert pools[0] in told
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
-@pytest.mark.filterwarnings("ignore:.torch.jit.* is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("case", some(CATALOGUE.values(), "pool_used_twice", "dict_out"))
 def test_every_network_has_an_explanation(case, train):

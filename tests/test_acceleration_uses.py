@@ -9,17 +9,13 @@ import torch.nn.functional as F
 from torch import nn
 
 import cenote
-from nasty import CATALOGUE, DECIDING, some
+from nasty import CATALOGUE, DECIDING, QUIET, some
 from nasty.agreeing import agree
 from nasty.pairs import pair, same
 from nasty.running import run
 
 EVERY = pytest.mark.parametrize("case", CATALOGUE.values(), ids=str)
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:.torch.jit.* is deprecated:DeprecationWarning"),
-]
+pytestmark = QUIET
 
 
 def look(model):

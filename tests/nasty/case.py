@@ -18,6 +18,12 @@ CATALOGUE: dict[str, Case] = {}
 SLOW = os.environ.get("CENOTE_SLOW") == "1"
 DECIDING = 2.0 if SLOW else 0.0  # seconds; without any, channels come last wherever they can
 
+QUIET = [  # of torch's warnings of what some of them are made of
+    pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.torch.jit.* is deprecated:DeprecationWarning"),
+]
+
 
 @dataclass
 class Given:

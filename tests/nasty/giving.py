@@ -304,8 +304,8 @@ sequence(
     learns=False,
     odd=True,
 )
-# With gradients in another layout than the maps torch's relu6 goes element by element, and passes on
-# at NaN what it stops in vectors: the 1x1 behind gives them in the same.
+# Where gradients come in another layout than the maps, torch's relu6 goes element by element, and
+# passes on at NaN what it stops in vectors: the 1x1 behind gives them in the same.
 sequence(
     "nan_through_relu6",
     "relu6 of NaN too",
